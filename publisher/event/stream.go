@@ -1,0 +1,96 @@
+package event
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// DefaultStream is the name of the JetStream stream that holds the log.
+const DefaultStream = "EVENTS"
+
+// DefaultMaxBytes is the largest payload of an event unless configured
+// otherwise, in bytes.
+const DefaultMaxBytes = 64 << 10
+
+// headerBytes is the room that the stream leaves for NATS headers beside the
+// payload: MaxMsgSize counts both.
+const headerBytes = 1 << 10
+
+// metadataEpoch is the stream metadata key that overrides the epoch.
+const metadataEpoch = "epoch"
+
+// StreamLimits is what an operator may choose when the stream is created. The
+// zero value of a field means its default.
+type StreamLimits struct {
+	MaxAge      time.Duration // retention, default 24 h
+	MaxBytes    int64         // of the whole log, default 1 GiB
+	MaxMsgBytes int           // of one payload, default DefaultMaxBytes
+	Replicas    int           // default 1
+}
+
+// StreamConfig is the configuration of an event log: file storage, limits
+// retention (a client's reading removes nothing), a duplicate window of
+// 10 minutes, S2 compression and direct reads.
+func StreamConfig(name string, limits StreamLimits) jetstream.StreamConfig {
+	or := func(v, def int64) int64 {
+		if v > 0 {
+			return v
+		}
+		return def
+	}
+	return jetstream.StreamConfig{
+		Name:        name,
+		Description: "Sluice event log",
+		Subjects:    []string{AllSubjects},
+		Storage:     jetstream.FileStorage,
+		Retention:   jetstream.LimitsPolicy,
+		Discard:     jetstream.DiscardOld,
+		MaxAge:      time.Duration(or(int64(limits.MaxAge), int64(24*time.Hour))),
+		MaxBytes:    or(limits.MaxBytes, 1<<30),
+		MaxMsgSize:  int32(or(int64(limits.MaxMsgBytes), DefaultMaxBytes)) + headerBytes,
+		Duplicates:  min(10*time.Minute, time.Duration(or(int64(limits.MaxAge), int64(24*time.Hour)))),
+		Replicas:    int(or(int64(limits.Replicas), 1)),
+		Compression: jetstream.S2Compression,
+		AllowDirect: true,
+	}
+}
+
+// EnsureStream returns the stream cfg.Name, and creates it as cfg says when
+// there is none. A stream that exists is never changed: its operator's
+// settings win. It waits for NATS as long as ctx allows.
+func EnsureStream(ctx context.Context, js jetstream.JetStream, cfg jetstream.StreamConfig) (*jetstream.StreamInfo, error) {
+	s, err := js.Stream(ctx, cfg.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		s, err = js.CreateStream(ctx, cfg)
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			s, err = js.Stream(ctx, cfg.Name)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("create the JetStream stream %s: %w", cfg.Name, err)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look up the JetStream stream %s: %w", cfg.Name, err)
+	}
+	return s.CachedInfo(), nil
+}
+
+// Epoch is the epoch of a stream's ids: its metadata "epoch" (Unix
+// milliseconds) where set, which mirrors and restored streams need, else the
+// time of its creation.
+func Epoch(info *jetstream.StreamInfo) (int64, error) {
+	text, ok := info.Config.Metadata[metadataEpoch]
+	if !ok {
+		return info.Created.UnixMilli(), nil
+	}
+	epoch, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || epoch < 0 || epoch > MaxEpoch {
+		return 0, fmt.Errorf("metadata epoch %q of the JetStream stream %s: want Unix milliseconds", clip(text), info.Config.Name)
+	}
+	return epoch, nil
+}
