@@ -1,0 +1,91 @@
+package sse_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"sluice/functions/stream/sse"
+	"sluice/publisher/event"
+)
+
+func TestHeartbeat(t *testing.T) {
+	assert.Equal(t, "id: "+testIDText+"\nevent: heartbeat\ndata: {\"timestamp\":\"2026-03-01T12:00:00Z\",\"clients\":3}\nretry: 5000\n\n",
+		string(encoder.AppendHeartbeat(nil, testID, testTime, 3)))
+}
+
+func TestSystemBlocks(t *testing.T) {
+	first := event.ID{Epoch: testID.Epoch, Seq: 43}
+	firstText := strings.Replace(testIDText, "2a", "2b", 1)
+	for _, tt := range []struct {
+		name  string
+		block []byte
+		want  sse.System // Message is checked to be there, not its words
+		retry string
+	}{
+		{"open live", encoder.AppendOpen(nil, testID, sse.Open{Resumed: sse.ResumedNone}),
+			sse.System{Type: "open", Resumed: "none"}, "5000"},
+		{"open resumed", encoder.AppendOpen(nil, testID, sse.Open{Resumed: sse.ResumedComplete}),
+			sse.System{Type: "open", Resumed: "complete"}, "5000"},
+		{"open with its gap inside", encoder.AppendOpen(nil, testID, sse.Open{Gap: &sse.Gap{sse.ReasonExpired, "old", &first}}),
+			sse.System{Type: "open", Resumed: "gap", Reason: "expired", Requested: "old", First: firstText}, "5000"},
+		{"gap that goes on at an event", encoder.AppendGap(nil, testID, sse.Gap{sse.ReasonRecreated, "", &first}),
+			sse.System{Type: "gap", Reason: "recreated", First: firstText}, "5000"},
+		{"gap that goes on live", encoder.AppendGap(nil, testID, sse.Gap{Reason: sse.ReasonAhead, Requested: "x"}),
+			sse.System{Type: "gap", Reason: "ahead", Requested: "x"}, "5000"},
+		{"gap of an unknown cursor", encoder.AppendGap(nil, testID, sse.Gap{Reason: sse.ReasonUnknown}),
+			sse.System{Type: "gap", Reason: "unknown"}, "5000"},
+		{"drain at shutdown", encoder.AppendDrain(nil, testID, sse.Drain{sse.ReasonShutdown}, 1234*time.Millisecond),
+			sse.System{Type: "drain", Reason: "shutdown"}, "1234"},
+		{"drain at the age limit", encoder.AppendDrain(nil, testID, sse.Drain{sse.ReasonMaxAge}, 0),
+			sse.System{Type: "drain", Reason: "max_age"}, "5000"},
+		{"busy", encoder.AppendBusy(nil, &testID, 30*time.Second), sse.System{Type: "busy"}, "30000"},
+		{"expired", encoder.AppendExpired(nil, testID), sse.System{Type: "expired"}, "5000"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			events := parseWHATWG(string(tt.block))
+			require.Len(t, events, 1)
+			assert.Equal(t, testIDText, events[0].id)
+			assert.Equal(t, "system", events[0].typ)
+			assert.Equal(t, tt.retry, events[0].retry)
+
+			var got sse.System
+			require.NoError(t, json.Unmarshal([]byte(events[0].data), &got))
+			assert.NotEmpty(t, got.Message)
+			got.Message = ""
+			assert.Equal(t, tt.want, got)
+		})
+	}
+}
+
+func TestSystemBlockBytes(t *testing.T) {
+	assert.Equal(t, "id: "+testIDText+"\nevent: system\n"+
+		`data: {"type":"open","message":"connected; events follow live","resumed":"none"}`+"\nretry: 5000\n\n",
+		string(encoder.AppendOpen(nil, testID, sse.Open{Resumed: sse.ResumedNone})))
+	assert.True(t, strings.HasPrefix(string(encoder.AppendBusy(nil, nil, 0)), "event: system\ndata: {"), "busy without a cursor has no id line")
+}
+
+func TestRequestedIsMadeSafe(t *testing.T) {
+	for name, requested := range map[string]string{
+		"long":              strings.Repeat("é", 1000),
+		"not UTF-8":         "a\xff\xfe",
+		"lines":             "a\n\nevent: data\rid: 1",
+		"HTML":              "</script><b>&",
+		"cut inside U+20AC": strings.Repeat("a", 127) + "€",
+	} {
+		block := encoder.AppendGap(nil, testID, sse.Gap{Reason: sse.ReasonUnknown, Requested: requested})
+		events := parseWHATWG(string(block))
+		require.Len(t, events, 1, name)
+		assert.NotContains(t, events[0].data, "<", name)
+		var got sse.System
+		require.NoError(t, json.Unmarshal([]byte(events[0].data), &got), name)
+		assert.LessOrEqual(t, len(got.Requested), sse.MaxRequestedBytes, name)
+		assert.NotEmpty(t, got.Requested, name)
+		assert.True(t, utf8.Valid(block), name)
+	}
+}
