@@ -87,7 +87,7 @@ var drainMessages = map[Reason]string{
 // cursor, for a fresh client the position where it was registered, after a gap
 // the position just before its first event.
 func (e *Encoder) AppendOpen(b []byte, id event.ID, o Open) []byte {
-	s := System{Type: SystemOpen, Message: "connected; events follow live", Resumed: o.Resumed}
+	s := System{Type: SystemOpen, Message: "connected; the events follow", Resumed: o.Resumed}
 	if o.Resumed == ResumedComplete {
 		s.Message = "resumed; the events since the requested position follow"
 	}

@@ -65,7 +65,7 @@ func TestSystemBlocks(t *testing.T) {
 
 func TestSystemBlockBytes(t *testing.T) {
 	assert.Equal(t, "id: "+testIDText+"\nevent: system\n"+
-		`data: {"type":"open","message":"connected; events follow live","resumed":"none"}`+"\nretry: 5000\n\n",
+		`data: {"type":"open","message":"connected; the events follow","resumed":"none"}`+"\nretry: 5000\n\n",
 		string(encoder.AppendOpen(nil, testID, sse.Open{Resumed: sse.ResumedNone})))
 	assert.True(t, strings.HasPrefix(string(encoder.AppendBusy(nil, nil, 0)), "event: system\ndata: {"), "busy without a cursor has no id line")
 }
