@@ -1,0 +1,232 @@
+// Package natsembed runs a NATS server with JetStream inside this process, for
+// the command that needs no other program beside it and for tests.
+//
+// A Server owns its store directory: the NATS server itself does not lock it,
+// and two of them on one directory destroy the log. Start blocks until clients
+// can connect; Shutdown blocks until every goroutine of the server is gone.
+package natsembed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+)
+
+// Defaults and fixed settings of the server.
+const (
+	// DefaultHost is where the server listens unless told otherwise.
+	DefaultHost = "127.0.0.1"
+	// DefaultName is the server's name unless told otherwise.
+	DefaultName = "sluice-local"
+	// DefaultMaxStore is how many bytes JetStream keeps in files: four logs
+	// of the default size.
+	DefaultMaxStore = 4 << 30
+
+	maxMemory = 256 << 20 // bytes of JetStream streams kept in memory
+	// A dead connection is noticed after pingInterval * maxPingsOut; NATS'
+	// own two minutes are too long for a live feed.
+	pingInterval = 10 * time.Second
+	maxPingsOut  = 2
+	// readyTimeout bounds the wait for the listeners; the recovery of a large
+	// log comes before it and takes the time it takes.
+	readyTimeout = 10 * time.Second
+	readyPoll    = 50 * time.Millisecond
+	lockName     = "sluice.lock" // in the store directory
+)
+
+// Options is what a Server is started with. Only StoreDir is required. The
+// JSON form is how natstest hands it to another process.
+type Options struct {
+	// StoreDir holds JetStream's files and the lock on them; it is created
+	// when missing.
+	StoreDir string
+	// Host is the address to listen on, DefaultHost when empty.
+	Host string
+	// Port is the TCP port for clients: 0 for none (Connect is then the only
+	// way in), -1 for a free one.
+	Port int
+	// Name is the server's name, unique in a cluster.
+	Name string
+	// MaxStore is JetStream's limit in bytes for all files.
+	MaxStore int64
+	// Log receives the server's own log: errors and warnings as such, all
+	// else at debug. Nil for silence.
+	Log *slog.Logger `json:"-"`
+
+	// Cluster is the cluster's name; empty for a single server. A cluster
+	// needs Port other than 0, ClusterPort and the routes of all its nodes
+	// (nats://host:port of their ClusterPort), the same on each node.
+	Cluster     string
+	ClusterPort int
+	Routes      []string
+
+	// Configure, where set, gets the NATS server's own options last, for what
+	// this struct has no field for (accounts, TLS, leaf nodes).
+	Configure func(*server.Options) `json:"-"`
+}
+
+// Server is a running NATS server.
+type Server struct {
+	ns     *server.Server
+	lock   *flock.Flock
+	listen bool
+	stop   sync.Once
+}
+
+// Start starts a server and returns when clients can connect. The end of ctx
+// ends the wait, not the server; that is Shutdown's. Errors name the setting
+// that mends them.
+func Start(ctx context.Context, o Options) (*Server, error) {
+	opts, err := o.server()
+	if err != nil {
+		return nil, err
+	}
+	lock, err := lockDir(o.StoreDir)
+	if err != nil {
+		return nil, err
+	}
+	ns, err := server.NewServer(opts)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("embedded NATS server: %w", err), lock.Close())
+	}
+	log := newServerLog(o.Log)
+	ns.SetLoggerV2(log, log.debug, false, false)
+	s := &Server{ns: ns, lock: lock, listen: !opts.DontListen}
+	ns.Start() // recovers the log, then returns
+	if err := s.ready(ctx, log); err != nil {
+		s.Shutdown()
+		return nil, err
+	}
+	return s, nil
+}
+
+// ready waits until the listeners are up.
+func (s *Server) ready(ctx context.Context, log *serverLog) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, readyTimeout,
+		fmt.Errorf("embedded NATS server: not ready after %s", readyTimeout))
+	defer cancel()
+	for {
+		if err := log.fatal(); err != nil {
+			return err
+		}
+		if s.ns.ReadyForConnections(readyPoll) {
+			return log.fatal()
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// server is o as the NATS server's own options.
+func (o Options) server() (*server.Options, error) {
+	if o.StoreDir == "" {
+		return nil, errors.New("STORE_DIR is empty: name a directory for JetStream's files")
+	}
+	if o.Port < -1 || o.Port > 65535 {
+		return nil, fmt.Errorf("NATS_PORT %d: want a TCP port, -1 for a free one or 0 for none", o.Port)
+	}
+	opts := &server.Options{
+		ServerName:         or(o.Name, DefaultName),
+		Host:               or(o.Host, DefaultHost),
+		Port:               o.Port,
+		DontListen:         o.Port == 0,
+		JetStream:          true,
+		StoreDir:           o.StoreDir,
+		JetStreamMaxStore:  or(o.MaxStore, DefaultMaxStore),
+		JetStreamMaxMemory: maxMemory,
+		PingInterval:       pingInterval,
+		MaxPingsOut:        maxPingsOut,
+		NoSigs:             true, // the process handles its signals itself
+	}
+	if o.Cluster != "" {
+		if opts.DontListen {
+			// It would never become ready (nats-server route.go, StartRouting).
+			return nil, errors.New("NATS_PORT 0: a node of a cluster needs a port for clients")
+		}
+		opts.Cluster.Name = o.Cluster
+		opts.Cluster.Host = opts.Host
+		opts.Cluster.Port = o.ClusterPort
+		for _, route := range o.Routes {
+			u, err := url.Parse(route)
+			if err != nil {
+				return nil, fmt.Errorf("route of the cluster: %w", err)
+			}
+			opts.Routes = append(opts.Routes, u)
+		}
+	}
+	if o.Configure != nil {
+		o.Configure(opts)
+	}
+	return opts, nil
+}
+
+func or[T comparable](v, def T) T {
+	var zero T
+	if v == zero {
+		return def
+	}
+	return v
+}
+
+// lockDir takes the lock of a store directory, which it creates when missing.
+// The system gives the lock back when the process dies.
+func lockDir(dir string) (*flock.Flock, error) {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, fmt.Errorf("STORE_DIR %s: %w", dir, err)
+	}
+	lock := flock.New(filepath.Join(dir, lockName))
+	ok, err := lock.TryLock()
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("STORE_DIR %s: not writable: %w", dir, err)
+	case err != nil:
+		return nil, fmt.Errorf("STORE_DIR %s: %w", dir, err)
+	case !ok:
+		return nil, fmt.Errorf("STORE_DIR %s is in use by another process: stop it or name another directory", dir)
+	}
+	return lock, nil
+}
+
+// URL is the address for clients, "" when there is only Connect.
+func (s *Server) URL() string {
+	if !s.listen {
+		return ""
+	}
+	return s.ns.ClientURL()
+}
+
+// Connect connects inside the process, without TCP. The caller closes it, and
+// before Shutdown: such a connection has nothing to reconnect to.
+func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, error) {
+	nc, err := nats.Connect("", append([]nats.Option{nats.InProcessServer(s.ns)}, opts...)...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the embedded NATS server: %w", err)
+	}
+	return nc, nil
+}
+
+// NATS is the NATS server itself, for what this package does not wrap.
+func (s *Server) NATS() *server.Server { return s.ns }
+
+// Shutdown closes the listeners and all connections, writes the log out, waits
+// for the server's goroutines and gives the store directory free. Every call
+// returns only when that is done.
+func (s *Server) Shutdown() {
+	s.stop.Do(func() {
+		s.ns.Shutdown()
+		s.ns.WaitForShutdown()
+		_ = s.lock.Close() // the system gives it back at exit at the latest
+	})
+}

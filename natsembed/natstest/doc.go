@@ -1,0 +1,73 @@
+// Package natstest gives tests real NATS servers with JetStream: one server, a
+// cluster in the test's process, or a cluster of processes that can be killed.
+// All of them listen on 127.0.0.1, keep their files in the test's temporary
+// directory and are gone when the test ends.
+//
+// Ports are fixed over restarts and lie below the range from which systems
+// take ports for outgoing connections: a client that reconnects to a stopped
+// server can otherwise connect to itself and hold the port.
+package natstest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	firstPort, lastPort = 20000, 32000
+
+	// startTries is how often a server is started on new ports when another
+	// program took them in between.
+	startTries = 3
+	// waitFor is how long the helpers wait for a server, a leader or a peer.
+	waitFor = 30 * time.Second
+	pollFor = 10 * time.Millisecond
+)
+
+// ports finds n free TCP ports of 127.0.0.1.
+func ports(tb testing.TB, n int) []int {
+	tb.Helper()
+	var found []int
+	for range 1000 {
+		if len(found) == n {
+			return found
+		}
+		port := firstPort + rand.IntN(lastPort-firstPort)
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			continue
+		}
+		defer l.Close() // all at once, so that they differ
+		found = append(found, port)
+	}
+	require.FailNow(tb, "no free ports on 127.0.0.1")
+	return nil
+}
+
+// connect connects to urls and closes the connection at the end of the test.
+// It reconnects for ever, and quickly, unless opts say otherwise.
+func connect(tb testing.TB, urls string, opts []nats.Option) *nats.Conn {
+	tb.Helper()
+	opts = append([]nats.Option{
+		nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond), nats.ReconnectJitter(0, 0),
+		nats.Timeout(5 * time.Second),
+	}, opts...)
+	nc, err := nats.Connect(urls, opts...)
+	require.NoError(tb, err)
+	tb.Cleanup(nc.Close)
+	return nc
+}
+
+func jetStream(tb testing.TB, nc *nats.Conn) jetstream.JetStream {
+	tb.Helper()
+	js, err := jetstream.New(nc)
+	require.NoError(tb, err)
+	return js
+}

@@ -1,0 +1,4 @@
+package natstest
+
+// CheckGoroutinesWithin is CheckGoroutines with less patience.
+var CheckGoroutinesWithin = checkGoroutines
