@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/nats-io/nats.go"
+)
+
+const (
+	dialTimeout  = 2 * time.Second // one attempt at one server
+	writeTimeout = 10 * time.Second
+	pingInterval = 10 * time.Second // two without an answer: reconnect
+	maxPingsOut  = 2
+	// reconnectWait and its jitter pass between two rounds of the servers.
+	reconnectWait   = 100 * time.Millisecond
+	reconnectJitter = 200 * time.Millisecond
+)
+
+// connect tries to reach NATS until ConnectTimeout. The connection then
+// reconnects for ever; the publisher decides when to give up.
+func connect(ctx context.Context, cfg *config, log *slog.Logger) (*nats.Conn, error) {
+	opts := []nats.Option{
+		nats.Name("sluice-publisher " + cfg.producerName()),
+		nats.Timeout(dialTimeout),
+		nats.FlusherTimeout(writeTimeout),
+		nats.PingInterval(pingInterval),
+		nats.MaxPingsOutstanding(maxPingsOut),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(reconnectWait),
+		nats.ReconnectJitter(reconnectJitter, reconnectJitter),
+		nats.ReconnectBufSize(-1), // see publisher.Options.Conn
+		nats.CustomInboxPrefix(cfg.NATSInboxPrefix),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			log.Debug("NATS reports", "err", err)
+		}),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil { // nil is the end of the run
+				log.Warn("disconnected from NATS", "err", err)
+			}
+		}),
+		nats.ReconnectHandler(func(c *nats.Conn) {
+			log.Info("reconnected to NATS", "url", c.ConnectedUrlRedacted())
+		}),
+	}
+	if cfg.NATSCreds != "" {
+		opts = append(opts, nats.UserCredentials(cfg.NATSCreds))
+	}
+	where := redact(cfg.NATSURL)
+	conn, err := backoff.Retry(ctx, func() (*nats.Conn, error) {
+		conn, err := nats.Connect(cfg.NATSURL, opts...)
+		if err != nil && !mayConnect(err) {
+			err = backoff.Permanent(err)
+		}
+		return conn, err
+	},
+		backoff.WithMaxElapsedTime(cfg.ConnectTimeout),
+		backoff.WithNotify(func(err error, wait time.Duration) {
+			log.Warn("NATS is not reachable, trying again", "NATS_URL", where, "err", err,
+				"wait", wait.Round(time.Millisecond), "CONNECT_TIMEOUT", cfg.ConnectTimeout)
+		}))
+	switch {
+	case err == nil:
+		return conn, nil
+	case mayConnect(err):
+		return nil, fmt.Errorf("NATS at %s (NATS_URL) was not reachable within %s (CONNECT_TIMEOUT): %w", where, cfg.ConnectTimeout, err)
+	default:
+		return nil, fmt.Errorf("NATS at %s (NATS_URL, NATS_CREDS) cannot be used: %w", where, err)
+	}
+}
+
+// mayConnect reports whether another attempt could succeed: the servers are
+// away, rather than the settings wrong.
+func mayConnect(err error) bool {
+	var network net.Error
+	return errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) ||
+		errors.Is(err, io.EOF) || errors.As(err, &network)
+}
+
+// redact hides the passwords of a comma separated list of URLs.
+func redact(urls string) string {
+	list := strings.Split(urls, ",")
+	for i, s := range list {
+		if u, err := url.Parse(strings.TrimSpace(s)); err == nil {
+			list[i] = u.Redacted()
+		} else {
+			list[i] = "(not a URL)"
+		}
+	}
+	return strings.Join(list, ",")
+}

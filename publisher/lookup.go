@@ -1,0 +1,95 @@
+package publisher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"sluice/publisher/event"
+)
+
+// lookUpAttempt bounds one request for the stream; a request that is lost with
+// its server is never answered.
+const lookUpAttempt = 3 * time.Second
+
+// headerBytes is the room for NATS headers beside a payload, in bytes.
+const headerBytes = 1 << 10
+
+// lookUp learns the stream's epoch and position. It asks again while JetStream
+// does not answer, since the stream may be between two leaders.
+func (p *Publisher) lookUp(ctx context.Context) error {
+	if room := int(p.opts.Conn.MaxPayload()) - headerBytes; p.opts.MaxEventBytes > room {
+		return fmt.Errorf("MAX_EVENT_BYTES is %d, more than the %d that max_payload of this NATS server leaves for data",
+			p.opts.MaxEventBytes, room)
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
+	defer cancel()
+	defer context.AfterFunc(p.life, cancel)()
+
+	info, err := backoff.Retry(ctx, func() (*jetstream.StreamInfo, error) {
+		ctx, cancel := context.WithTimeout(ctx, lookUpAttempt)
+		defer cancel()
+		info, err := p.stream(ctx)
+		if err != nil && !mayAppear(err) {
+			err = backoff.Permanent(err)
+		}
+		return info, err
+	},
+		backoff.WithBackOff(newBackOff()),
+		backoff.WithMaxElapsedTime(p.opts.Timeout),
+		backoff.WithNotify(func(err error, wait time.Duration) {
+			p.opts.Log.Warn("JetStream does not answer for the stream, trying again", "stream", p.opts.Stream,
+				"err", err, "wait", wait.Round(time.Millisecond), "timeout", p.opts.Timeout)
+		}))
+	if err != nil {
+		return p.asCause(fmt.Errorf("publish to the stream %s: %w", p.opts.Stream, err))
+	}
+	p.startSeq = info.State.LastSeq
+	p.epoch, err = event.Epoch(info)
+	return err
+}
+
+// stream asks for the stream once, and makes it where Options say so.
+func (p *Publisher) stream(ctx context.Context) (*jetstream.StreamInfo, error) {
+	if p.opts.Create {
+		limits := p.opts.Limits
+		limits.MaxMsgBytes = p.opts.MaxEventBytes
+		return event.EnsureStream(ctx, p.js, event.StreamConfig(p.opts.Stream, limits))
+	}
+	s, err := p.js.Stream(ctx, p.opts.Stream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, fmt.Errorf("%w; create it for the subjects %s, or set CREATE_STREAM=true", err, event.AllSubjects)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.CachedInfo(), nil
+}
+
+// mayAppear reports whether the stream may answer later.
+func mayAppear(err error) bool {
+	if errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) || errors.Is(err, nats.ErrConnectionClosed) {
+		return false
+	}
+	var js jetstream.JetStreamError
+	if !errors.As(err, &js) {
+		return true // of the connection
+	}
+	api := js.APIError() // nil when nats.go itself refused, such as a bad name
+	return api != nil && api.Code >= http.StatusInternalServerError
+}
+
+// newBackOff is how long to wait between attempts: from 50 ms to 1 s, each
+// half as much again, spread by half.
+func newBackOff() *backoff.ExponentialBackOff {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval, b.MaxInterval = 50*time.Millisecond, time.Second
+	b.Reset()
+	return b
+}

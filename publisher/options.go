@@ -1,0 +1,103 @@
+package publisher
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"sluice/publisher/event"
+)
+
+// The defaults of Options.
+const (
+	DefaultMaxPending   = 1024
+	DefaultTimeout      = time.Minute
+	DefaultAckTimeout   = 3 * time.Second
+	DefaultDrainTimeout = 8 * time.Second
+)
+
+// Options is how a Publisher works. Conn is required; the zero value of every
+// other field is its default.
+type Options struct {
+	// Conn is the connection to publish on. It stays the caller's, who closes
+	// it after Close. One publisher at a time may use it: New puts an error
+	// handler before the connection's own to learn of refused permissions.
+	// Connect with nats.ReconnectBufSize(-1): what nats.go would buffer while
+	// disconnected overtakes what was lost on the wire.
+	Conn *nats.Conn
+	// Stream is the JetStream stream that must store the events.
+	Stream string
+	// Create makes the stream and the producers' bucket when they are
+	// missing, the stream within Limits.
+	Create bool
+	Limits event.StreamLimits
+	// MaxEventBytes bounds a payload.
+	MaxEventBytes int
+	// MaxPending bounds the events without an acknowledgement: Publish blocks
+	// at it. 1 keeps the order through leader elections; see the package.
+	MaxPending int
+	// Timeout is how long the log may acknowledge nothing, retries included,
+	// before the publisher gives up.
+	Timeout time.Duration
+	// AckTimeout is how long one attempt waits for its acknowledgement.
+	AckTimeout time.Duration
+	// DrainTimeout is what is left to Run after its context has ended.
+	DrainTimeout time.Duration
+	// Name is the producer's name in event.ProducersBucket.
+	Name string
+	// Every is the declared period of the job that runs the publisher, 0 for
+	// none.
+	Every time.Duration
+	// Log gets retries at warn, failed events at error. nil is silent.
+	Log *slog.Logger
+}
+
+// complete fills in the defaults and checks the rest.
+func (o *Options) complete() error {
+	orDefault(&o.Stream, event.DefaultStream)
+	orDefault(&o.MaxEventBytes, event.DefaultMaxBytes)
+	orDefault(&o.MaxPending, DefaultMaxPending)
+	orDefault(&o.Timeout, DefaultTimeout)
+	orDefault(&o.AckTimeout, DefaultAckTimeout)
+	orDefault(&o.DrainTimeout, DefaultDrainTimeout)
+	orDefault(&o.Name, event.DefaultProducer)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Conn == nil {
+		return errors.New("publisher: Options.Conn is nil")
+	}
+	if o.MaxPending < 0 || o.MaxEventBytes < 0 || o.Timeout < 0 || o.AckTimeout < 0 || o.DrainTimeout < 0 || o.Every < 0 {
+		return errors.New("publisher: a bound in Options is negative")
+	}
+	return CheckName(o.Name)
+}
+
+func orDefault[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+// CheckName reports whether name can be a producer's name: a topic of one
+// token, because it ends a NATS subject.
+func CheckName(name string) error {
+	topic, ok := event.Topic(event.SubjectPrefix + name)
+	if !ok || !isToken(topic) {
+		return fmt.Errorf("producer name %q: it is 1 to %d characters from A-Z a-z 0-9 _ -", name, event.MaxTokenBytes)
+	}
+	return nil
+}
+
+func isToken(topic string) bool {
+	for i := range len(topic) {
+		if topic[i] == '.' {
+			return false
+		}
+	}
+	return true
+}

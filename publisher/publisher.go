@@ -1,0 +1,236 @@
+package publisher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Publisher publishes events to one stream. See the package for its promise.
+// All methods are safe for concurrent use.
+type Publisher struct {
+	opts  Options
+	js    jetstream.JetStream
+	epoch int64
+	// startSeq was the stream's last sequence at the start: a resend that is
+	// acknowledged as a duplicate was stored by this run only if above it.
+	startSeq uint64
+
+	idPrefix string
+	ids      atomic.Uint64
+
+	// life ends with the publisher; its cause says why.
+	life context.Context
+	end  context.CancelCauseFunc
+	wg   sync.WaitGroup
+
+	// slots holds a token for every event that is not settled.
+	slots chan struct{}
+	// wake tells the sender that the mailbox changed; one token is enough.
+	wake chan struct{}
+
+	noRecord atomic.Bool // the permission for the producer's record is missing
+
+	failuresLogged atomic.Int64
+
+	mu       sync.Mutex
+	queue    []*item   // mailbox: not yet taken by the sender
+	outcomes []outcome // mailbox: not yet taken by the sender
+	closed   bool      // the sender takes no more
+	ledger   ledger
+}
+
+// item is one event between Publish and its settlement.
+type item struct {
+	event    Event
+	order    uint64
+	attempts int
+}
+
+// outcome is how one attempt to publish ended.
+type outcome struct {
+	msg *nats.Msg
+	ack *jetstream.PubAck
+	err error
+}
+
+// New looks the stream up, or creates it, and starts a publisher. It waits for
+// JetStream up to Options.Timeout or until ctx ends, which it does not keep.
+func New(ctx context.Context, opts Options) (*Publisher, error) {
+	if err := opts.complete(); err != nil {
+		return nil, err
+	}
+	p := &Publisher{
+		opts:     opts,
+		idPrefix: uuid.NewString() + "-",
+		slots:    make(chan struct{}, opts.MaxPending),
+		wake:     make(chan struct{}, 1),
+	}
+	p.life, p.end = context.WithCancelCause(context.Background())
+	js, err := jetstream.New(opts.Conn,
+		jetstream.WithPublishAsyncAckHandler(func(_ jetstream.JetStream, m *nats.Msg, ack *jetstream.PubAck) {
+			p.report(outcome{msg: m, ack: ack})
+		}),
+		jetstream.WithPublishAsyncErrHandler(func(_ jetstream.JetStream, m *nats.Msg, err error) {
+			p.report(outcome{msg: m, err: err})
+		}),
+		jetstream.WithPublishAsyncTimeout(opts.AckTimeout),
+		// The bound is ours: at its own nats.go would block the sender.
+		jetstream.WithPublishAsyncMaxPending(2*opts.MaxPending))
+	if err != nil {
+		return nil, fmt.Errorf("use JetStream: %w", err)
+	}
+	p.js = js
+	p.watchErrors()
+	if err := p.lookUp(ctx); err != nil {
+		p.end(err)
+		return nil, err
+	}
+	p.wg.Go(newSender(p).run)
+	return p, nil
+}
+
+// watchErrors listens to what NATS says about the connection as a whole: a
+// refused publish gets no answer of its own.
+func (p *Publisher) watchErrors() {
+	next := p.opts.Conn.ErrorHandler()
+	p.opts.Conn.SetErrorHandler(func(c *nats.Conn, sub *nats.Subscription, err error) {
+		if refusesRecord(err) && !p.noRecord.Swap(true) {
+			p.opts.Log.Debug("the producer's record is refused", "err", err)
+		}
+		if refused := refusal(err); refused != nil {
+			p.end(refused)
+		}
+		if next != nil {
+			next(c, sub, err)
+		}
+	})
+}
+
+// Publish takes one event. It blocks while MaxPending events are not
+// acknowledged and returns before this one is: Flush waits for that, and
+// Summary counts. After an error the event counts as failed; one that wraps
+// ErrInvalid concerns this event alone, after any other but the cause of ctx
+// the publisher has ended.
+func (p *Publisher) Publish(ctx context.Context, e Event) error {
+	if err := e.check(p.opts.MaxEventBytes); err != nil {
+		p.Refuse(err)
+		return err
+	}
+	if e.MsgID == "" {
+		e.MsgID = p.idPrefix + strconv.FormatUint(p.ids.Add(1), 36)
+	}
+	err := p.enqueue(ctx, e)
+	if err != nil {
+		p.mu.Lock()
+		p.ledger.fail(err)
+		p.mu.Unlock()
+	}
+	return err
+}
+
+func (p *Publisher) enqueue(ctx context.Context, e Event) error {
+	select {
+	case p.slots <- struct{}{}:
+	case <-p.life.Done():
+		return context.Cause(p.life)
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		<-p.slots
+		return context.Cause(p.life)
+	}
+	p.queue = append(p.queue, &item{event: e})
+	p.ledger.pending++
+	p.mu.Unlock()
+	p.signal()
+	return nil
+}
+
+// Refuse logs an event that is none, such as a line that is not JSON, and
+// counts it as failed because of err.
+func (p *Publisher) Refuse(err error) {
+	p.mu.Lock()
+	p.ledger.fail(err)
+	p.mu.Unlock()
+	p.logFailure("event refused", "err", err)
+}
+
+// Flush waits until no event is pending. Its error is the cause of
+// ctx, or wraps ErrFailed and the first failure when an event was refused or given up.
+func (p *Publisher) Flush(ctx context.Context) error {
+	p.mu.Lock()
+	idle := p.ledger.whenIdle()
+	p.mu.Unlock()
+	select {
+	case <-idle:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ledger.err()
+}
+
+// Summary is the account so far. Events that are pending are not in it.
+func (p *Publisher) Summary() Summary {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ledger.summary(p.epoch)
+}
+
+// Close ends the publisher and waits for its goroutine. Events that are
+// pending count as failed, though the log may hold them: Flush first.
+func (p *Publisher) Close() {
+	p.end(ErrClosed)
+	p.wg.Wait()
+	p.js.CleanupPublisher()
+}
+
+// report takes the outcome of an attempt from nats.go, whose goroutine must
+// not block.
+func (p *Publisher) report(o outcome) {
+	p.mu.Lock()
+	if !p.closed {
+		p.outcomes = append(p.outcomes, o)
+	}
+	p.mu.Unlock()
+	p.signal()
+}
+
+func (p *Publisher) signal() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// maxFailuresLogged bounds what a run writes about single events.
+const maxFailuresLogged = 20
+
+func (p *Publisher) logFailure(msg string, args ...any) {
+	switch n := p.failuresLogged.Add(1); {
+	case n < maxFailuresLogged:
+		p.opts.Log.Error(msg, args...)
+	case n == maxFailuresLogged:
+		p.opts.Log.Error(msg, append(args, "note", "later failures are counted and not logged")...)
+	}
+}
+
+// asCause replaces err by what ended the publisher, if something did.
+func (p *Publisher) asCause(err error) error {
+	if cause := context.Cause(p.life); cause != nil && !errors.Is(cause, ErrClosed) {
+		return cause
+	}
+	return err
+}

@@ -1,0 +1,242 @@
+package publisher
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"sluice/publisher/event"
+)
+
+// phase is what the sender does with its backlog.
+type phase int
+
+const (
+	// flowing: send everything at once.
+	flowing phase = iota
+	// draining: an attempt failed. Send nothing more until every other one on
+	// the way has ended, or a resend could overtake what is still being lost.
+	draining
+	// waiting: nothing is on the way; let time pass before the next attempt.
+	waiting
+	// probing: the first event is on the way alone. Its acknowledgement shows
+	// that the stream takes events again, so that the others may follow.
+	probing
+)
+
+// sender is the one goroutine that sends a publisher's events, which keeps
+// them in order.
+type sender struct {
+	p       *Publisher
+	phase   phase
+	orders  uint64
+	backlog []*item             // to send, in order
+	flight  map[*nats.Msg]*item // on the way
+	failed  []*item             // of the attempts that ended, to send again
+	backoff *backoff.ExponentialBackOff
+	retry   *time.Timer
+	// stalled is when the log last acknowledged an event after the first
+	// failure; zero while flowing.
+	stalled time.Time
+	cause   error // of the last failed attempt
+	// reconnects is the connection's count when the attempts on the way began.
+	reconnects uint64
+}
+
+func newSender(p *Publisher) *sender {
+	retry := time.NewTimer(0)
+	retry.Stop()
+	return &sender{p: p, flight: map[*nats.Msg]*item{}, backoff: newBackOff(), retry: retry}
+}
+
+// run sends until the publisher's life ends, and then fails what is pending.
+func (s *sender) run() {
+	defer s.retry.Stop()
+	for {
+		select {
+		case <-s.p.life.Done():
+			s.abandon()
+			return
+		case <-s.p.wake:
+			s.collect()
+		case <-s.retry.C:
+			s.probe()
+		}
+		s.advance()
+	}
+}
+
+// collect empties the mailbox.
+func (s *sender) collect() {
+	s.p.mu.Lock()
+	queue, outcomes := s.p.queue, s.p.outcomes
+	s.p.queue, s.p.outcomes = nil, nil
+	s.p.mu.Unlock()
+	for _, it := range queue {
+		s.orders++
+		it.order = s.orders
+	}
+	s.backlog = append(s.backlog, queue...)
+	for _, o := range outcomes {
+		it, ours := s.flight[o.msg]
+		if !ours {
+			continue // its attempt was already taken as failed
+		}
+		delete(s.flight, o.msg)
+		if o.err != nil {
+			s.missed(it, o.err)
+		} else {
+			s.acknowledged(it, o.ack)
+		}
+	}
+}
+
+// advance sends what may be sent now.
+func (s *sender) advance() {
+	if s.phase == draining && len(s.flight) == 0 {
+		s.settleDown()
+	}
+	for s.phase == flowing && len(s.backlog) > 0 {
+		now := s.p.opts.Conn.Stats().Reconnects
+		if now != s.reconnects && len(s.flight) > 0 {
+			// What is on the way went to a connection that is gone; nats.go
+			// will say so, but only after this.
+			s.halt(nats.ErrDisconnected)
+			return
+		}
+		s.reconnects = now
+		s.send(s.next())
+	}
+}
+
+// settleDown takes the failed events back into the backlog, in order, and
+// plans the next attempt, or gives up.
+func (s *sender) settleDown() {
+	s.backlog = append(s.failed, s.backlog...)
+	s.failed = nil
+	slices.SortFunc(s.backlog, func(a, b *item) int { return cmp.Compare(a.order, b.order) })
+	if len(s.backlog) == 0 {
+		s.flow()
+		return
+	}
+	left := s.p.opts.Timeout - time.Since(s.stalled)
+	if left <= 0 || errors.Is(s.cause, nats.ErrConnectionClosed) {
+		s.p.end(fmt.Errorf("%w: the log acknowledged nothing for %s (PUBLISH_TIMEOUT %s), the last error: %w",
+			ErrGaveUp, time.Since(s.stalled).Round(time.Millisecond), s.p.opts.Timeout, s.cause))
+		return
+	}
+	wait := min(s.backoff.NextBackOff(), left)
+	s.p.opts.Log.Warn("publishing again", "pending", len(s.backlog), "wait", wait.Round(time.Millisecond), "err", s.cause)
+	s.phase = waiting
+	s.retry.Reset(wait)
+}
+
+// probe sends the first event alone.
+func (s *sender) probe() {
+	s.phase = probing
+	s.reconnects = s.p.opts.Conn.Stats().Reconnects
+	s.send(s.next())
+}
+
+func (s *sender) next() *item {
+	it := s.backlog[0]
+	s.backlog[0] = nil
+	s.backlog = s.backlog[1:]
+	return it
+}
+
+// send starts one attempt. The result arrives in the mailbox.
+func (s *sender) send(it *item) {
+	it.attempts++
+	m := nats.NewMsg(event.Subject(it.event.Topic))
+	m.Data = it.event.Data
+	m.Header[jetstream.MsgIDHeader] = []string{it.event.MsgID}
+	m.Header[jetstream.ExpectedStreamHeader] = []string{s.p.opts.Stream}
+	if t := it.event.Type; t != "" && t != event.TypeData {
+		m.Header[event.HeaderType] = []string{t}
+	}
+	s.flight[m] = it
+	// nats.go's own retries are off: they would overtake later events.
+	_, err := s.p.js.PublishMsgAsync(m, jetstream.WithRetryAttempts(0))
+	if err != nil {
+		delete(s.flight, m)
+		s.missed(it, err)
+	}
+}
+
+// missed takes the failure of an attempt: the event's end, or one to repeat.
+func (s *sender) missed(it *item, err error) {
+	if !passes(err) {
+		s.p.settle(func(l *ledger) { l.fail(err) })
+		s.p.logFailure("the log refused an event", "topic", it.event.Topic, "msg_id", it.event.MsgID, "err", err)
+		s.answered()
+		return
+	}
+	s.failed = append(s.failed, it)
+	s.halt(err)
+}
+
+func (s *sender) acknowledged(it *item, ack *jetstream.PubAck) {
+	before := ack.Duplicate && (it.attempts == 1 || ack.Sequence <= s.p.startSeq)
+	s.p.settle(func(l *ledger) { l.acknowledge(ack, before) })
+	s.answered()
+}
+
+// answered notes that the stream's leader spoke about an event.
+func (s *sender) answered() {
+	switch s.phase {
+	case probing:
+		s.flow()
+	case draining:
+		s.stalled = time.Now()
+	}
+}
+
+// halt stops the flow because of err.
+func (s *sender) halt(err error) {
+	s.cause = err
+	if s.stalled.IsZero() {
+		s.stalled = time.Now()
+	}
+	s.phase = draining
+}
+
+func (s *sender) flow() {
+	s.phase, s.stalled = flowing, time.Time{}
+	s.backoff.Reset()
+}
+
+// abandon fails every pending event with what ended the publisher.
+func (s *sender) abandon() {
+	s.p.mu.Lock()
+	s.p.closed = true
+	s.p.mu.Unlock()
+	s.collect()
+	err := context.Cause(s.p.life)
+	items := slices.Concat(s.failed, s.backlog)
+	for _, it := range s.flight {
+		items = append(items, it)
+	}
+	for range items {
+		s.p.settle(func(l *ledger) { l.fail(err) })
+	}
+	if len(items) > 0 {
+		s.p.opts.Log.Error("events given up", "count", len(items), "err", err)
+	}
+}
+
+// settle ends an event's wait and frees its place.
+func (p *Publisher) settle(enter func(*ledger)) {
+	p.mu.Lock()
+	enter(&p.ledger)
+	p.ledger.settled()
+	p.mu.Unlock()
+	<-p.slots
+}
