@@ -120,11 +120,11 @@ func (s *Server) ready(ctx context.Context, log *serverLog) error {
 		if err := log.fatal(); err != nil {
 			return err
 		}
-		if s.ns.ReadyForConnections(readyPoll) {
-			return log.fatal()
-		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
+		}
+		if s.ns.ReadyForConnections(readyPoll) {
+			return nil
 		}
 	}
 }
@@ -151,10 +151,6 @@ func (o Options) server() (*server.Options, error) {
 		NoSigs:             true, // the process handles its signals itself
 	}
 	if o.Cluster != "" {
-		if opts.DontListen {
-			// It would never become ready (nats-server route.go, StartRouting).
-			return nil, errors.New("NATS_PORT 0: a node of a cluster needs a port for clients")
-		}
 		opts.Cluster.Name = o.Cluster
 		opts.Cluster.Host = opts.Host
 		opts.Cluster.Port = o.ClusterPort
@@ -168,6 +164,11 @@ func (o Options) server() (*server.Options, error) {
 	}
 	if o.Configure != nil {
 		o.Configure(opts)
+	}
+	if opts.DontListen && opts.Cluster.Port != 0 {
+		// It would neither become ready nor shut down (nats-server route.go,
+		// StartRouting waits for the clients' listener).
+		return nil, errors.New("NATS_PORT 0: a node of a cluster needs a port for clients")
 	}
 	return opts, nil
 }

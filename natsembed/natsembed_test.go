@@ -84,7 +84,7 @@ func TestStartRefuses(t *testing.T) {
 		{"a port in use", natsembed.Options{StoreDir: t.TempDir(), Port: taken.Addr().(*net.TCPAddr).Port},
 			[]string{"NATS_PORT", taken.Addr().String(), "in use", "-1"}},
 		{"a port out of range", natsembed.Options{StoreDir: t.TempDir(), Port: 65536}, []string{"NATS_PORT 65536"}},
-		{"a cluster without a port", natsembed.Options{StoreDir: t.TempDir(), Cluster: "c"}, []string{"NATS_PORT 0"}},
+		{"a cluster without a port", natsembed.Options{StoreDir: t.TempDir(), Cluster: "c", ClusterPort: -1}, []string{"NATS_PORT 0"}},
 		{"settings the server refuses", natsembed.Options{StoreDir: t.TempDir(), Name: "a b"}, []string{"server name"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -104,11 +104,7 @@ func TestStartEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	dir := t.TempDir()
-	// Without its client listener a node of a cluster never becomes ready.
-	_, err := natsembed.Start(ctx, natsembed.Options{StoreDir: dir, Port: -1, Configure: func(o *server.Options) {
-		o.DontListen, o.JetStream = true, false
-		o.Cluster.Name, o.Cluster.Host, o.Cluster.Port = "c", "127.0.0.1", -1
-	}})
+	_, err := natsembed.Start(ctx, natsembed.Options{StoreDir: dir, Port: -1})
 	require.ErrorIs(t, err, context.Canceled)
 	start(t, natsembed.Options{StoreDir: dir}) // the lock was given back
 }

@@ -48,6 +48,7 @@ func checkGoroutines(tb testing.TB, settle time.Duration) {
 var ignored = []string{
 	"testing.(*M).startAlarm",
 	"testing.(*T).Run(",
+	"testing.tRunner(", // this test's own, or the last one's that is about to end
 	"testing.runFuzzing(",
 	"os/signal.signal_recv",
 	"runtime.ensureSigM",
