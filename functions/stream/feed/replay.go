@@ -1,0 +1,308 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"sluice/functions/stream/sse"
+	"sluice/publisher/event"
+)
+
+const (
+	chunkEvents = 256       // most events fetched at a time for one client
+	chunkBytes  = 256 << 10 // and about most bytes
+	// warmEvery is how often a client that waits gets a comment.
+	warmEvery = 10 * time.Second
+	// replayPause is how long a replay waits after a failure of NATS.
+	replayPause = time.Second
+)
+
+// replay is one client's way through the part of the log that the ring no
+// longer holds: a short-lived consumer, read in chunks.
+type replay struct {
+	sub       *Subscription
+	subjects  []string
+	consumer  string // "" when there is none
+	delivered uint64
+	misses    int // times that the consumer did not answer
+	msgs      []*nats.Msg
+	more      bool // the consumer may have more at once
+}
+
+// catchUp brings the subscription to where the ring goes on from its position,
+// through the log where need be. It returns nil also when the subscription is
+// to end: the pump looks for that.
+func (s *Subscription) catchUp() error {
+	ctx, cancel := s.waiting()
+	defer cancel()
+	r := &replay{sub: s, subjects: s.topics.subjects()}
+	defer r.close()
+	for ctx.Err() == nil {
+		if _, ok := s.feed.ring.locate(s.pos); ok {
+			if err := s.reach(ctx); err != nil {
+				return err
+			}
+			if idx, ok := s.feed.ring.locate(s.pos); ok {
+				s.caughtUp(idx)
+				return nil
+			}
+			continue
+		}
+		if err := r.step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// caughtUp goes on at a ring index; what the shard has announced by now is
+// still catching up.
+func (s *Subscription) caughtUp(idx uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.idx = idx
+	s.behind, s.live = s.target, false
+	s.refused, s.msgs, s.bytes = false, 0, 0
+}
+
+// reach waits until the feed is not behind the subscription any more: a replay
+// may have read on, and a cursor may come from an instance that is ahead.
+func (s *Subscription) reach(ctx context.Context) error {
+	warm := time.NewTicker(warmEvery)
+	defer warm.Stop()
+	for {
+		pos, moved := s.feed.ring.wait()
+		if pos.Epoch != s.pos.Epoch || pos.Seq >= s.pos.Seq {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-moved:
+		case <-warm.C:
+			if err := s.warm(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// step fetches a chunk and writes it. Only a failure of the client is an
+// error; NATS is asked again.
+func (r *replay) step(ctx context.Context) error {
+	s := r.sub
+	if ok, err := r.slot(ctx); !ok {
+		return err
+	}
+	block, frames, err := r.fetch(ctx)
+	<-s.feed.slots
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		r.close() // what it delivered meanwhile must come again
+		s.feed.cfg.Log.Warn("a replay waits for NATS", "err", err, "position", s.pos.String())
+		pause(ctx, replayPause)
+		return s.warm()
+	}
+	if block != nil {
+		if err := s.write(s.enc.wrap(block)); err != nil {
+			return err
+		}
+	}
+	for len(frames) > 0 {
+		n := writable(frames)
+		if err := s.write(s.enc.join(s.feed.cfg.Encoder, frames[:n])); err != nil {
+			return err
+		}
+		s.count(frames[:n])
+		s.pos = frames[n-1].id
+		frames = frames[n:]
+	}
+	if r.more {
+		return nil
+	}
+	return r.prove(ctx)
+}
+
+// writable is how many frames make one write.
+func writable(frames []frame) int {
+	bytes := 0
+	for i := range frames {
+		if bytes += len(frames[i].block); bytes > writeBytes && i > 0 {
+			return i
+		}
+	}
+	return len(frames)
+}
+
+// slot waits for a place among the replays; if ok the caller gives it back. An
+// error is the client's failure.
+func (r *replay) slot(ctx context.Context) (ok bool, err error) {
+	warm := time.NewTicker(warmEvery)
+	defer warm.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return false, nil
+		case r.sub.feed.slots <- struct{}{}:
+			return true, nil
+		case <-warm.C:
+			if err := r.sub.warm(); err != nil {
+				return false, err
+			}
+		}
+	}
+}
+
+// warm writes a comment, so that no proxy takes a waiting client for gone.
+func (s *Subscription) warm() error { return s.write(s.enc.wrap(sse.AppendComment(nil))) }
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// fetch gets the next chunk, and then checks that retention has not overtaken
+// it: if so, block is the gap to be told before the frames.
+func (r *replay) fetch(ctx context.Context) (block []byte, frames []frame, err error) {
+	s := r.sub
+	s.feed.metrics.chunks.Inc()
+	if err := r.pull(ctx); err != nil {
+		return nil, nil, err
+	}
+	now, err := s.feed.log.info(ctx, time.Now())
+	if err != nil {
+		return nil, nil, err
+	}
+	if now.epoch != s.pos.Epoch {
+		r.close()
+		r.more = true
+		return r.gap(sse.ReasonRecreated, now.oldest()), nil, nil
+	}
+	next := now.firstSeq
+	for _, m := range r.msgs {
+		f, err := r.frame(m)
+		if err != nil {
+			return nil, nil, err
+		}
+		if f.topic != "" && s.topics.Match(f.topic) {
+			frames = append(frames, f)
+		}
+	}
+	if r.overtaken(now.firstSeq) {
+		if len(frames) > 0 {
+			next = frames[0].id.Seq
+		}
+		block = r.gap(sse.ReasonExpired, now.position(next-1))
+	}
+	return block, frames, nil
+}
+
+// pull fills msgs from the consumer, which it makes first if there is none.
+func (r *replay) pull(ctx context.Context) error {
+	s := r.sub
+	if r.consumer == "" {
+		cfg := s.feed.log.consumerConfig("replay", r.subjects, s.pos.Seq)
+		if err := s.feed.log.create(ctx, cfg); err != nil {
+			return err
+		}
+		r.consumer, r.delivered, r.misses = cfg.Name, 0, 0
+	}
+	var err error
+	r.msgs, r.more, err = s.feed.log.pull(ctx, r.consumer, chunkEvents, chunkBytes)
+	if !errors.Is(err, errConsumerGone) {
+		return err
+	}
+	// Its 10 s were over, or it is so new that not all servers know of it.
+	r.msgs, r.more = nil, true
+	if r.misses++; r.misses > 5 {
+		r.close()
+		return nil
+	}
+	pause(ctx, 50*time.Millisecond)
+	return nil
+}
+
+// frame is a delivered message as a frame; without a topic if it has none of
+// ours.
+func (r *replay) frame(m *nats.Msg) (frame, error) {
+	meta, err := m.Metadata()
+	if err != nil {
+		return frame{}, err
+	}
+	if r.delivered++; meta.Sequence.Consumer != r.delivered {
+		return frame{}, errors.New("a delivery of the replay is missing")
+	}
+	id := event.ID{Epoch: r.sub.pos.Epoch, Seq: meta.Sequence.Stream}
+	topic, ok := event.Topic(m.Subject)
+	if !ok {
+		return frame{id: id}, nil
+	}
+	f, _ := newFrame(r.sub.feed.cfg.Encoder, message(m, id, topic, meta.Timestamp))
+	return f, nil
+}
+
+// overtaken reports whether events between the position and first, the oldest
+// kept one, may be missing from what was fetched.
+func (r *replay) overtaken(first uint64) bool {
+	want := r.sub.pos.Seq + 1
+	for _, m := range r.msgs {
+		meta, err := m.Metadata()
+		if err != nil || meta.Sequence.Stream != want || want >= first {
+			break
+		}
+		want++
+	}
+	return first > want
+}
+
+// gap moves the subscription to before, and is the block that says so.
+func (r *replay) gap(reason sse.Reason, before event.ID) []byte {
+	s := r.sub
+	first := before
+	first.Seq++
+	block := s.feed.cfg.Encoder.AppendGap(nil, before, sse.Gap{Reason: reason, Requested: s.pos.String(), First: &first})
+	s.feed.metrics.gaps.WithLabelValues(string(reason)).Inc()
+	s.pos = before
+	return block
+}
+
+// prove is for a consumer that has nothing more: it moves the position to
+// where that is known to hold, or waits a moment for the feed.
+func (r *replay) prove(ctx context.Context) error {
+	s := r.sub
+	if _, ok := s.feed.ring.locate(s.pos); ok {
+		return nil
+	}
+	pos, ok, err := s.feed.log.scanned(ctx, r.subjects, s.pos)
+	if err != nil {
+		pause(ctx, replayPause)
+		return s.warm()
+	}
+	if !ok {
+		return nil
+	}
+	now, err := s.feed.log.info(ctx, time.Now())
+	if err != nil || now.epoch != s.pos.Epoch || now.oldest().Seq > s.pos.Seq {
+		return nil // the next fetch tells
+	}
+	if pos == s.pos {
+		pause(ctx, replayPause/10)
+	}
+	s.pos = pos
+	return nil
+}
+
+// close deletes the consumer.
+func (r *replay) close() {
+	if r.consumer != "" {
+		r.sub.feed.log.forget(r.consumer)
+		r.consumer = ""
+	}
+}

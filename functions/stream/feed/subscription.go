@@ -1,0 +1,431 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sluice/functions/stream/sse"
+	"sluice/publisher/event"
+)
+
+// Why a subscription ended.
+var (
+	// ErrSlow: more waited for the client than PendingMsgs or PendingBytes.
+	ErrSlow = errors.New("the client is too slow")
+	// ErrStalled: the client took less than the least rate for StallTimeout.
+	// Outlets return it.
+	ErrStalled = errors.New("the client takes no bytes")
+	// ErrGone: the client closed its connection, or it broke.
+	ErrGone = errors.New("the client is gone")
+	// ErrDrained: the client was told to come back (Drain).
+	ErrDrained = errors.New("the client was told to reconnect")
+)
+
+// Outlet is one client's way to its socket.
+type Outlet interface {
+	// Write writes all of p. It may block while the client takes bytes, and
+	// returns ErrStalled when it does not; any error is final.
+	Write(p []byte) error
+	// Interrupt makes a Write under way, and every later one, fail soon. It
+	// does not block and may be called at any time.
+	Interrupt()
+}
+
+// Direct is an Outlet whose socket can be tried without waiting: its
+// subscription needs no goroutine while the client keeps up.
+type Direct interface {
+	Outlet
+	// TryWrite writes what the socket takes at once, maybe nothing.
+	TryWrite(p []byte) (n int, err error)
+	// Close ends the response, properly if clean and nothing was cut short.
+	Close(clean bool)
+}
+
+// End is how a connection went, for its one log record.
+type End struct {
+	Err    error    // one of the errors above, or the outlet's own
+	Reason string   // a word for it: slow, stalled, gone, closed, shutdown, max_age
+	LastID event.ID // position up to which everything was written
+	Sent   uint64   // events written
+}
+
+// writeBytes is about how much one catching-up write carries.
+const writeBytes = 64 << 10
+
+// blockedAfter is how long a write through net/http must have lasted to count
+// as refused by the client; a shorter one may be this process's own lag.
+const blockedAfter = 20 * time.Millisecond
+
+// Subscription is one client's bounded, resumable view of its topics.
+//
+// It is served by its shard while the client keeps up over a Direct outlet,
+// else by one goroutine, its pump. busy says by whom; whoever serves owns idx,
+// pos, rest and sent.
+type Subscription struct {
+	feed    *Feed
+	shard   *shard
+	topics  *Topics
+	enc     Encoding
+	out     Outlet
+	direct  Direct        // nil through net/http
+	ended   func(End)     // of a direct one
+	roused  chan struct{} // of one through net/http, whose pump waits on it
+	opening []byte
+
+	busy atomic.Bool
+	idx  uint64   // ring index of the next frame
+	pos  event.ID // position up to which everything is written
+	rest []byte   // what the socket refused of a write
+	sent uint64
+
+	writing atomic.Int64 // when the write under way began, Unix nanoseconds
+
+	group       *group // these are the shard's
+	slot, place int
+	tick        int
+
+	mu      sync.Mutex
+	err     error      // why it ends
+	reason  sse.Reason // of the drain asked for
+	target  uint64     // ring index up to which the shard has announced frames
+	beat    []byte     // heartbeat to write at beatAt
+	beatAt  handful
+	member  chan struct{}      // closed when the shard has joined it
+	cancel  context.CancelFunc // of what the pump waits for
+	behind  uint64             // ring index at which catching up is over
+	live    bool               // it was caught up: the pending limits hold
+	refused bool               // the socket refused bytes and has not taken all since
+	mark    uint64             // ring index of the first event that counts as pending
+	msgs    int                // pending events
+	bytes   int                // pending bytes
+	over    atomic.Bool
+}
+
+// handful is what a shard hands on: events between two ring indexes.
+type handful struct {
+	first, upTo uint64
+	from        event.ID // position at first, or earlier
+	pos         event.ID // position at upTo
+	events      int
+	bytes       int
+	at          time.Time
+}
+
+// Opening is the first block, to be written before Serve or Go is called.
+func (s *Subscription) Opening() []byte { return s.enc.wrap(s.opening) }
+
+// Position is where the subscription begins.
+func (s *Subscription) Position() event.ID { return s.pos }
+
+// Serve writes to out until the client is gone, is cut or is told to come
+// back, and returns how it went. It blocks; ctx is the request's.
+func (s *Subscription) Serve(ctx context.Context, out Outlet) End {
+	s.mu.Lock()
+	s.out, s.roused = out, make(chan struct{}, 1)
+	s.mu.Unlock()
+	stop := context.AfterFunc(ctx, func() { s.end(ErrGone) })
+	defer stop()
+	err := s.begin()
+	for err == nil {
+		if err = s.pump(); err == nil {
+			<-s.roused
+		}
+	}
+	return s.finish(err)
+}
+
+// Go serves the client on out without a goroutine of its own where possible,
+// and calls ended once, after the outlet's Close.
+func (s *Subscription) Go(out Direct, ended func(End)) {
+	s.mu.Lock()
+	s.out, s.direct, s.ended = out, out, ended
+	s.mu.Unlock()
+	s.busy.Store(true)
+	s.start(func() {
+		if err := s.begin(); err != nil {
+			s.finish(err)
+			return
+		}
+		s.run()
+	})
+}
+
+func (s *Subscription) start(pump func()) {
+	if !s.feed.spawn(pump) {
+		s.finish(ErrClosed)
+	}
+}
+
+// run is the pump of a direct subscription.
+func (s *Subscription) run() {
+	if err := s.pump(); err != nil {
+		s.finish(err)
+	}
+}
+
+// begin catches up with the ring and joins the shard.
+func (s *Subscription) begin() error {
+	s.busy.Store(true)
+	if err := s.catchUp(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.member = make(chan struct{})
+	joined := s.member
+	s.mu.Unlock()
+	s.shard.post((*shard).join, s)
+	<-joined
+	return nil
+}
+
+// joined is called by the shard, at its place in the ring; it reports whether
+// the subscription is still wanted.
+func (s *Subscription) joined(at uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.target, s.behind = at, at
+	close(s.member)
+	s.member = nil
+	return s.err == nil
+}
+
+// left is called by the shard when it has forgotten the subscription.
+func (s *Subscription) left() {
+	s.mu.Lock()
+	if s.member != nil {
+		close(s.member)
+		s.member = nil
+	}
+	err, busy := s.err, s.busy.Load()
+	s.mu.Unlock()
+	if s.direct != nil && !busy {
+		s.finish(err)
+	}
+}
+
+// pump writes until nothing is left, and then is not busy any more (nil), or
+// until the subscription is over.
+func (s *Subscription) pump() error {
+	for {
+		job := s.next()
+		var err error
+		switch {
+		case job.err != nil:
+			return job.err
+		case s.rest != nil:
+			rest := s.rest
+			s.rest = nil
+			err = s.write(rest)
+		case job.reason != "":
+			return s.farewell(job.reason)
+		case s.idx < job.target:
+			err = s.chunk(job.target)
+		case job.beat != nil:
+			if err = s.write(job.beat); err == nil {
+				s.pos = job.beatPos
+			}
+		default:
+			return nil
+		}
+		if err != nil {
+			return s.because(err)
+		}
+	}
+}
+
+type job struct {
+	err     error
+	reason  sse.Reason
+	target  uint64
+	beat    []byte
+	beatPos event.ID
+}
+
+// next is what is to be done. When nothing is, the pump is no longer busy: the
+// shard may serve from then on.
+func (s *Subscription) next() job {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	j := job{err: s.err, reason: s.reason, target: s.target}
+	if s.idx >= s.behind {
+		s.live = true
+	}
+	if s.beat != nil && s.rest == nil {
+		// All that was announced below the heartbeat goes first.
+		if j.target = min(s.target, s.beatAt.upTo); s.idx >= j.target {
+			if s.idx <= s.beatAt.upTo {
+				j.beat, j.beatPos = s.beat, s.beatAt.pos
+				s.idx = s.beatAt.upTo
+			}
+			s.beat = nil
+		}
+	}
+	if j.err == nil && j.reason == "" && s.rest == nil && s.idx >= s.target && j.beat == nil {
+		s.busy.Store(false)
+		s.refused, s.msgs, s.bytes = false, 0, 0
+	}
+	return j
+}
+
+// chunk writes the next frames of the ring below target.
+func (s *Subscription) chunk(target uint64) error {
+	buf := framePool.Get().(*[]frame)
+	defer func() {
+		clear(*buf)
+		framePool.Put(buf)
+	}()
+	frames, upTo, pos, ok := s.feed.ring.read((*buf)[:0], s.idx, target, writeBytes, s.topics)
+	*buf = frames
+	if !ok {
+		return s.catchUp()
+	}
+	if len(frames) > 0 {
+		if err := s.write(s.enc.join(s.feed.cfg.Encoder, frames)); err != nil {
+			return err
+		}
+		s.count(frames)
+	}
+	s.idx, s.pos = upTo, pos
+	return nil
+}
+
+var framePool = sync.Pool{New: func() any { b := make([]frame, 0, 64); return &b }}
+
+// count takes written frames off what is pending.
+func (s *Subscription) count(frames []frame) {
+	s.sent += uint64(len(frames))
+	s.feed.metrics.sent.Add(float64(len(frames)))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range frames {
+		if s.refused && frames[i].index >= s.mark && s.msgs > 0 {
+			s.msgs--
+			s.bytes -= len(frames[i].block)
+		}
+	}
+}
+
+// write writes p, trying the socket first where that is possible.
+func (s *Subscription) write(p []byte) error {
+	if s.direct != nil {
+		n, err := s.direct.TryWrite(p)
+		if err != nil || n == len(p) {
+			return err
+		}
+		s.refuse()
+		return s.out.Write(p[n:])
+	}
+	s.writing.Store(time.Now().UnixNano())
+	defer s.writing.Store(0)
+	return s.out.Write(p)
+}
+
+// refuse notes that the socket has not taken a write at once: what is announced
+// from now on is pending.
+func (s *Subscription) refuse() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.live && !s.refused {
+		s.refused, s.mark = true, s.target
+	}
+}
+
+// announce tells of events that the shard has come to. It is called by the
+// shard; a pump that was idle begins where the events do.
+func (s *Subscription) announce(h handful) {
+	s.mu.Lock()
+	if s.err != nil {
+		s.mu.Unlock()
+		return
+	}
+	if at := s.writing.Load(); s.live && !s.refused && at != 0 && h.at.UnixNano()-at > int64(blockedAfter) {
+		s.refused, s.mark = true, h.first
+	}
+	s.target = h.upTo
+	if s.refused {
+		s.msgs += h.events
+		s.bytes += h.bytes
+	}
+	slow := s.msgs > s.feed.cfg.PendingMsgs || s.msgs > 1 && int64(s.bytes) > s.feed.cfg.PendingBytes
+	idle := !s.busy.Load()
+	if idle {
+		s.idx, s.pos = h.first, h.from
+		s.busy.Store(true)
+	}
+	s.mu.Unlock()
+	if slow {
+		s.end(ErrSlow)
+	}
+	if idle {
+		s.kick()
+	}
+}
+
+// kick starts the pump of an idle subscription, which is busy by now.
+func (s *Subscription) kick() {
+	if s.direct != nil {
+		s.start(s.run)
+		return
+	}
+	select {
+	case s.roused <- struct{}{}:
+	default:
+	}
+}
+
+// try writes p to an idle direct subscription; what the socket refuses is the
+// pump's. It is called by the shard.
+func (s *Subscription) try(p []byte, h handful) {
+	n, err := s.direct.TryWrite(p)
+	s.idx, s.pos = h.upTo, h.pos
+	s.sent += uint64(h.events)
+	if err == nil && n == len(p) {
+		return
+	}
+	s.mu.Lock()
+	s.rest = p[n:]
+	s.target, s.live, s.refused, s.mark = h.upTo, true, true, h.upTo
+	s.busy.Store(true)
+	s.mu.Unlock()
+	if err != nil {
+		s.end(err)
+	}
+	s.kick()
+}
+
+// heartbeat gives the subscription block, whose id is h's position, to write
+// when everything before it is written.
+func (s *Subscription) heartbeat(block []byte, h handful) {
+	if s.direct != nil && !s.busy.Load() {
+		s.try(block, h)
+		return
+	}
+	s.mu.Lock()
+	s.beat, s.beatAt = block, h
+	idle := s.err == nil && !s.busy.Load()
+	if idle {
+		s.idx, s.target = h.upTo, h.upTo
+		s.busy.Store(true)
+	}
+	s.mu.Unlock()
+	if idle {
+		s.kick()
+	}
+}
+
+// rouse wakes an idle subscription at the shard's place in the log.
+func (s *Subscription) rouse(at uint64, pos event.ID) {
+	s.mu.Lock()
+	idle := !s.busy.Load()
+	if idle {
+		s.idx, s.pos, s.target = at, pos, at
+		s.busy.Store(true)
+	}
+	s.mu.Unlock()
+	if idle {
+		s.kick()
+	}
+}
