@@ -115,6 +115,17 @@ export class ResumingSource {
   }
 }
 
+// words are what a refusal's body has for people: the error of a JSON object,
+// else the body itself.
+function words(body) {
+  try {
+    const { error, message } = JSON.parse(body);
+    return String(message ?? error ?? body);
+  } catch {
+    return body.trim();
+  }
+}
+
 // explain asks once more with fetch, which unlike EventSource shows the answer.
 async function explain(url) {
   const abort = new AbortController();
@@ -127,7 +138,7 @@ async function explain(url) {
     });
     if (answer.ok) return { final: false, reason: "", waitMs: 0 };
     const wait = Number(answer.headers.get("Retry-After"));
-    const text = (await answer.text()).slice(0, 300).trim();
+    const text = words(await answer.text()).slice(0, 300);
     return {
       final: answer.status >= 400 && answer.status < 500 && answer.status !== 408 && answer.status !== 429,
       reason: `${answer.status} ${text}`.trim(),
