@@ -35,7 +35,7 @@ var ErrNotReady = errors.New("the feed has not read the log yet")
 
 // Subscribe admits a client and settles where it begins. It may wait up to
 // 5 s for the feed, and asks NATS only for what is not in memory. The caller
-// writes Opening and then calls Serve or Go; otherwise it must call Cut.
+// then calls Serve, Go or Abandon.
 func (f *Feed) Subscribe(ctx context.Context, req Request) (*Subscription, error) {
 	if !f.wasLoaded.Load() {
 		return nil, ErrNotReady
@@ -49,14 +49,18 @@ func (f *Feed) Subscribe(ctx context.Context, req Request) (*Subscription, error
 		f.dismiss(s)
 		return nil, err
 	}
-	s.pos, s.opening = pos, f.cfg.Encoder.AppendOpen(nil, pos, open)
+	s.pos, s.first = pos, s.enc.wrap(f.cfg.Encoder.AppendOpen(nil, pos, open))
+	f.count(open)
+	return s, nil
+}
+
+func (f *Feed) count(open sse.Open) {
 	resumed := open.Resumed
 	if open.Gap != nil {
 		resumed = sse.ResumedGap
 		f.metrics.gaps.WithLabelValues(string(open.Gap.Reason)).Inc()
 	}
 	f.metrics.resumes.WithLabelValues(resumed).Inc()
-	return s, nil
 }
 
 // resolve is the position at which the client begins, and what it is told.

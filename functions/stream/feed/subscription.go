@@ -65,15 +65,15 @@ const blockedAfter = 20 * time.Millisecond
 // else by one goroutine, its pump. busy says by whom; whoever serves owns idx,
 // pos, rest and sent.
 type Subscription struct {
-	feed    *Feed
-	shard   *shard
-	topics  *Topics
-	enc     Encoding
-	out     Outlet
-	direct  Direct        // nil through net/http
-	ended   func(End)     // of a direct one
-	roused  chan struct{} // of one through net/http, whose pump waits on it
-	opening []byte
+	feed   *Feed
+	shard  *shard
+	topics *Topics
+	enc    Encoding
+	out    Outlet
+	direct Direct        // nil through net/http
+	ended  func(End)     // of a direct one
+	roused chan struct{} // of one through net/http, whose pump waits on it
+	first  []byte        // what is written before all else
 
 	busy atomic.Bool
 	idx  uint64   // ring index of the next frame
@@ -114,14 +114,12 @@ type handful struct {
 	at          time.Time
 }
 
-// Opening is the first block, to be written before Serve or Go is called.
-func (s *Subscription) Opening() []byte { return s.enc.wrap(s.opening) }
+// Abandon gives up a subscription on which neither Serve nor Go was called.
+func (s *Subscription) Abandon() { s.feed.dismiss(s) }
 
-// Position is where the subscription begins.
-func (s *Subscription) Position() event.ID { return s.pos }
-
-// Serve writes to out until the client is gone, is cut or is told to come
-// back, and returns how it went. It blocks; ctx is the request's.
+// Serve writes to out, the opening block first, until the client is gone, is
+// cut or is told to come back, and returns how it went. It blocks; ctx is the
+// request's.
 func (s *Subscription) Serve(ctx context.Context, out Outlet) End {
 	s.mu.Lock()
 	s.out, s.roused = out, make(chan struct{}, 1)
@@ -137,9 +135,11 @@ func (s *Subscription) Serve(ctx context.Context, out Outlet) End {
 	return s.finish(err)
 }
 
-// Go serves the client on out without a goroutine of its own where possible,
-// and calls ended once, after the outlet's Close.
-func (s *Subscription) Go(out Direct, ended func(End)) {
+// Go writes head and then serves the client on out like Serve, but returns at
+// once and keeps no goroutine where possible. It calls ended once, after the
+// outlet's Close.
+func (s *Subscription) Go(out Direct, head []byte, ended func(End)) {
+	s.first = append(head, s.first...)
 	s.mu.Lock()
 	s.out, s.direct, s.ended = out, out, ended
 	s.mu.Unlock()
@@ -166,11 +166,15 @@ func (s *Subscription) run() {
 	}
 }
 
-// begin catches up with the ring and joins the shard.
+// begin writes the opening, catches up with the ring and joins the shard.
 func (s *Subscription) begin() error {
 	s.busy.Store(true)
+	if err := s.write(s.first); err != nil {
+		return s.because(err)
+	}
+	s.first = nil
 	if err := s.catchUp(); err != nil {
-		return err
+		return s.because(err)
 	}
 	s.mu.Lock()
 	s.member = make(chan struct{})
@@ -210,25 +214,23 @@ func (s *Subscription) left() {
 // until the subscription is over.
 func (s *Subscription) pump() error {
 	for {
-		job := s.next()
 		var err error
-		switch {
-		case job.err != nil:
+		switch job := s.next(); job.todo {
+		case toIdle:
+			return nil
+		case toEnd:
 			return job.err
-		case s.rest != nil:
+		case toDrain:
+			return s.farewell(job.reason)
+		case toFinishWrite:
 			rest := s.rest
 			s.rest = nil
 			err = s.write(rest)
-		case job.reason != "":
-			return s.farewell(job.reason)
-		case s.idx < job.target:
+		case toCatchUp:
 			err = s.chunk(job.target)
-		case job.beat != nil:
-			if err = s.write(job.beat); err == nil {
-				s.pos = job.beatPos
-			}
-		default:
-			return nil
+		case toBeat:
+			s.pos = job.pos
+			err = s.write(job.beat)
 		}
 		if err != nil {
 			return s.because(err)
@@ -236,38 +238,62 @@ func (s *Subscription) pump() error {
 	}
 }
 
+// job is what a pump has to do next.
 type job struct {
-	err     error
-	reason  sse.Reason
-	target  uint64
-	beat    []byte
-	beatPos event.ID
+	todo   todo
+	err    error      // toEnd
+	reason sse.Reason // toDrain
+	target uint64     // toCatchUp
+	beat   []byte     // toBeat
+	pos    event.ID   // toBeat
 }
 
+type todo int
+
+const (
+	toIdle todo = iota
+	toEnd
+	toFinishWrite
+	toDrain
+	toCatchUp
+	toBeat
+)
+
 // next is what is to be done. When nothing is, the pump is no longer busy: the
-// shard may serve from then on.
+// shard may serve from then on, and the pump must not look at s any more.
 func (s *Subscription) next() job {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	j := job{err: s.err, reason: s.reason, target: s.target}
+	switch {
+	case s.err != nil:
+		return job{todo: toEnd, err: s.err}
+	case s.rest != nil:
+		return job{todo: toFinishWrite}
+	case s.reason != "":
+		return job{todo: toDrain, reason: s.reason}
+	}
 	if s.idx >= s.behind {
 		s.live = true
 	}
-	if s.beat != nil && s.rest == nil {
+	target := s.target
+	if s.beat != nil {
 		// All that was announced below the heartbeat goes first.
-		if j.target = min(s.target, s.beatAt.upTo); s.idx >= j.target {
-			if s.idx <= s.beatAt.upTo {
-				j.beat, j.beatPos = s.beat, s.beatAt.pos
-				s.idx = s.beatAt.upTo
-			}
+		if target = min(target, s.beatAt.upTo); s.idx >= target {
+			beat := s.beat
 			s.beat = nil
+			if s.idx <= s.beatAt.upTo {
+				s.idx = s.beatAt.upTo
+				return job{todo: toBeat, beat: beat, pos: s.beatAt.pos}
+			}
+			target = s.target
 		}
 	}
-	if j.err == nil && j.reason == "" && s.rest == nil && s.idx >= s.target && j.beat == nil {
-		s.busy.Store(false)
-		s.refused, s.msgs, s.bytes = false, 0, 0
+	if s.idx < target {
+		return job{todo: toCatchUp, target: target}
 	}
-	return j
+	s.busy.Store(false)
+	s.refused, s.msgs, s.bytes = false, 0, 0
+	return job{}
 }
 
 // chunk writes the next frames of the ring below target.

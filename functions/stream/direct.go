@@ -1,0 +1,174 @@
+//go:build unix
+
+package stream
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"sluice/functions/stream/feed"
+)
+
+// direct reports whether the request's connection can be served without
+// net/http: HTTP/1 in clear text.
+func (h *Handler) direct(w http.ResponseWriter, r *http.Request) bool {
+	if h.cfg.ThroughHTTP || r.TLS != nil || r.ProtoMajor != 1 {
+		return false
+	}
+	_, ok := w.(http.Hijacker)
+	return ok
+}
+
+// serveDirect takes the connection over, answers, and leaves it to the feed
+// and a goroutine that waits for the client's close. Nothing of net/http's
+// buffers or of the request is kept.
+func (h *Handler) serveDirect(w http.ResponseWriter, r *http.Request, c *connection) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		c.sub.Abandon()
+		c.ended(feed.End{Err: err, Reason: "gone"})
+		return
+	}
+	out := &hijacked{conn: conn, piece: h.cfg.piece(), stall: h.cfg.StallTimeout, chunked: r.ProtoAtLeast(1, 1)}
+	out.try = out.write1
+	if sc, ok := conn.(syscall.Conn); ok {
+		out.raw, _ = sc.SyscallConn()
+	}
+	sub := c.sub
+	h.watchers.Go(func() {
+		out.awaitClose()
+		sub.Cut(feed.ErrGone)
+	})
+	sub.Go(out, head(w.Header(), r), c.ended)
+}
+
+// head is the status line and the headers, with those that handlers around
+// this one have set.
+func head(set http.Header, r *http.Request) []byte {
+	setHeaders(set, "close")
+	set.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	b := append([]byte(nil), r.Proto+" 200 OK\r\n"...)
+	if r.ProtoAtLeast(1, 1) {
+		set.Set("Transfer-Encoding", "chunked")
+	}
+	buf := &writer{b}
+	_ = set.Write(buf)
+	return append(buf.b, '\r', '\n')
+}
+
+type writer struct{ b []byte }
+
+func (w *writer) Write(p []byte) (int, error) {
+	w.b = append(w.b, p...)
+	return len(p), nil
+}
+
+// hijacked is the Direct outlet: a connection taken from net/http. TryWrite,
+// Write and Close are called by one goroutine at a time.
+type hijacked struct {
+	conn    net.Conn
+	raw     syscall.RawConn // nil: no trying, every write waits
+	piece   int             // bytes that the client must take within stall
+	stall   time.Duration
+	chunked bool
+	off     atomic.Bool // interrupted
+	cut     bool        // a write ended in the middle: only a reset is honest
+
+	// of the TryWrite under way; try is write1, made once
+	try func(fd uintptr) bool
+	p   []byte
+	n   int
+	err error
+}
+
+// TryWrite writes what the socket's buffer takes.
+func (o *hijacked) TryWrite(p []byte) (int, error) {
+	if o.raw == nil {
+		return 0, nil
+	}
+	o.p, o.n, o.err = p, 0, nil
+	err := o.raw.Write(o.try)
+	o.p = nil
+	if err == nil {
+		err = o.err
+	}
+	o.cut = o.n < len(p)
+	if err != nil {
+		return o.n, errors.Join(feed.ErrGone, err)
+	}
+	return o.n, nil
+}
+
+// write1 makes one system call that does not wait, and returns true so that
+// RawConn.Write does not either.
+func (o *hijacked) write1(fd uintptr) bool {
+	for {
+		n, err := syscall.Write(int(fd), o.p)
+		if err == syscall.EINTR {
+			continue
+		}
+		if o.n = max(n, 0); err != syscall.EAGAIN {
+			o.err = err
+		}
+		return true
+	}
+}
+
+// Write waits for the client, in pieces.
+func (o *hijacked) Write(p []byte) error {
+	o.cut = true
+	for len(p) > 0 {
+		n := min(len(p), o.piece)
+		_ = o.conn.SetWriteDeadline(time.Now().Add(o.stall))
+		if o.off.Load() {
+			return errInterrupted
+		}
+		if _, err := o.conn.Write(p[:n]); errors.Is(err, os.ErrDeadlineExceeded) {
+			return feed.ErrStalled
+		} else if err != nil {
+			return errors.Join(feed.ErrGone, err)
+		}
+		p = p[n:]
+	}
+	o.cut = false
+	// A deadline that is left would fail a later TryWrite.
+	_ = o.conn.SetWriteDeadline(time.Time{})
+	if o.off.Load() {
+		_ = o.conn.SetWriteDeadline(time.Unix(1, 0))
+	}
+	return nil
+}
+
+func (o *hijacked) Interrupt() {
+	o.off.Store(true)
+	_ = o.conn.SetWriteDeadline(time.Unix(1, 0))
+}
+
+// Close ends a clean response with its last chunk; any other is reset, which
+// frees what the kernel holds for the client.
+func (o *hijacked) Close(clean bool) {
+	if clean && !o.cut {
+		if o.chunked {
+			_, _ = o.TryWrite([]byte("0\r\n\r\n"))
+		}
+	} else if tcp, ok := o.conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	_ = o.conn.Close()
+}
+
+// awaitClose returns when the client has closed its side, or Close was called.
+// What the client sends meanwhile is thrown away.
+func (o *hijacked) awaitClose() {
+	var waste [8]byte
+	for {
+		if _, err := o.conn.Read(waste[:]); err != nil {
+			return
+		}
+	}
+}
