@@ -34,6 +34,7 @@ func (s *Subscription) end(err error) {
 		return
 	}
 	s.err = err
+	s.settled()
 	cancel, out, roused := s.cancel, s.out, s.roused
 	s.mu.Unlock()
 	if cancel != nil {

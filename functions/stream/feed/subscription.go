@@ -177,12 +177,25 @@ func (s *Subscription) begin() error {
 		return s.because(err)
 	}
 	s.mu.Lock()
-	s.member = make(chan struct{})
-	joined := s.member
+	if s.err != nil {
+		defer s.mu.Unlock()
+		return s.err
+	}
+	joined := make(chan struct{})
+	s.member = joined
 	s.mu.Unlock()
 	s.shard.post((*shard).join, s)
 	<-joined
 	return nil
+}
+
+// settled lets begin go on: the shard has answered, or will not. The lock is
+// the caller's.
+func (s *Subscription) settled() {
+	if s.member != nil {
+		close(s.member)
+		s.member = nil
+	}
 }
 
 // joined is called by the shard, at its place in the ring; it reports whether
@@ -191,18 +204,13 @@ func (s *Subscription) joined(at uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.target, s.behind = at, at
-	close(s.member)
-	s.member = nil
+	s.settled()
 	return s.err == nil
 }
 
 // left is called by the shard when it has forgotten the subscription.
 func (s *Subscription) left() {
 	s.mu.Lock()
-	if s.member != nil {
-		close(s.member)
-		s.member = nil
-	}
 	err, busy := s.err, s.busy.Load()
 	s.mu.Unlock()
 	if s.direct != nil && !busy {
