@@ -1,0 +1,104 @@
+package health_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"sluice/functions/health"
+	"sluice/natsembed/natstest"
+)
+
+func TestFleetIsSummed(t *testing.T) {
+	natstest.CheckGoroutines(t)
+	s, _ := startNATS(t)
+	one, two := startEdge(t, s.Connect(t)), startEdge(t, s.Connect(t), func(c *health.Config) { c.Version = "dev" })
+	foreign := startEdge(t, s.Connect(t), func(c *health.Config) {
+		local := c.Local
+		c.Local = func() health.Local {
+			l := local()
+			l.Stream = "OTHER"
+			return l
+		}
+	})
+	two.set(func(l *health.Local) { l.Clients = 30 })
+
+	for _, e := range []*edge{one, two} {
+		got := e.eventually(t, "both are counted", func(s state) bool { return s.Instances == 2 && s.ConnectedClients == 35 })
+		assert.Equal(t, "fresh", got.Fleet)
+	}
+	got := foreign.eventually(t, "it is counted", func(s state) bool { return s.Fleet == "fresh" })
+	assert.Equal(t, 1, got.Instances, "another stream is another fleet")
+
+	one.set(func(l *health.Local) { l.Clients = 6 })
+	assert.Equal(t, 36, one.Clients(), "the own count is never old")
+	require.Eventually(t, func() bool { return two.Clients() == 36 }, soon, 10*time.Millisecond)
+
+	one.stop()
+	two.eventually(t, "who left is not counted", func(s state) bool { return s.Instances == 1 && s.ConnectedClients == 30 })
+}
+
+func TestFirstAnswerCountsTheFleet(t *testing.T) {
+	s, _ := startNATS(t)
+	one, two := startEdge(t, s.Connect(t)), startEdge(t, s.Connect(t))
+	// two is in the fleet as soon as one sees it; nobody has asked two so far.
+	one.eventually(t, "both are counted", func(s state) bool { return s.Instances == 2 })
+	got := two.health(t)
+	assert.Equal(t, 2, got.Instances)
+	assert.Equal(t, 10, got.ConnectedClients)
+}
+
+func TestFleetIsAskedOnlyOnDemand(t *testing.T) {
+	s, _ := startNATS(t)
+	asked := make(chan time.Time, 100)
+	watch := s.Connect(t)
+	_, err := watch.Subscribe(micro.APIPrefix+".STATS.sluice-edge", func(*nats.Msg) { asked <- time.Now() })
+	require.NoError(t, err)
+	require.NoError(t, watch.Flush())
+	e := startEdge(t, s.Connect(t), func(c *health.Config) { c.Heartbeat = 100 * time.Millisecond })
+
+	ask, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { // as often as it can
+		defer close(done)
+		for ask.Err() == nil {
+			e.Clients()
+		}
+	}()
+	first, second := <-asked, <-asked
+	assert.Greater(t, second.Sub(first), 900*time.Millisecond, "at most once a second")
+	stop()
+	<-done
+
+	select {
+	case <-asked:
+		t.Error("asked though nobody wants to know")
+	case <-time.After(1500 * time.Millisecond):
+	}
+	e.Clients()
+	select {
+	case <-asked:
+	case <-time.After(soon):
+		t.Error("not asked though somebody wants to know")
+	}
+}
+
+func TestServiceShowsTheInstance(t *testing.T) {
+	s, _ := startNATS(t)
+	nc := s.Connect(t)
+	e := startEdge(t, s.Connect(t))
+	e.set(func(l *health.Local) { l.Position, l.Lag = 40, 2 })
+	e.eventually(t, "it has joined", func(s state) bool { return s.Fleet == "fresh" })
+
+	reply, err := nc.Request("$SRV.INFO.sluice-edge", nil, soon)
+	require.NoError(t, err)
+	assertHas(t, `{"version": "1.2.3", "metadata": {"stream": "EVENTS", "instance": "TestServiceShowsTheInstance"}}`, string(reply.Data))
+	reply, err = nc.Request("$SRV.STATUS.sluice-edge", nil, soon)
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"clients": 5, "position": 40, "lag": 2, "heartbeat": true}`, string(reply.Data))
+}

@@ -1,0 +1,213 @@
+package health
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/julienschmidt/httprouter"
+)
+
+// staleAfter is the age from which a count of the fleet is no longer called
+// fresh; counting once a second and waiting for the answers stays below it.
+const staleAfter = 2 * time.Second
+
+// What /health says of the count of the fleet.
+const (
+	fleetFresh   = "fresh"
+	fleetStale   = "stale"   // age_ms tells how old it is
+	fleetUnknown = "unknown" // only this process is counted
+)
+
+// Register adds GET and HEAD of /, /health, /livez and /readyz to r.
+func (h *Health) Register(r *httprouter.Router) {
+	for path, handle := range map[string]httprouter.Handle{
+		"/": h.root, "/health": h.health, "/livez": h.livez, "/readyz": h.readyz,
+	} {
+		r.GET(path, handle)
+		r.HEAD(path, handle)
+	}
+}
+
+type rootBody struct {
+	Status    string            `json:"status"`
+	Clients   int               `json:"clients"`
+	Endpoints map[string]string `json:"endpoints"`
+	Version   string            `json:"version,omitempty"`
+}
+
+type healthBody struct {
+	Status           string            `json:"status"`
+	ConnectedClients int               `json:"connected_clients"` // of the fleet
+	Producers        map[string]string `json:"producers"`
+	Instances        int               `json:"instances"` // this one included
+	Fleet            string            `json:"fleet"`
+	AgeMS            int64             `json:"age_ms,omitempty"`
+	NATS             string            `json:"nats"`
+	Stream           streamBody        `json:"stream"`
+	Failing          map[string]string `json:"failing,omitempty"`
+	Instance         string            `json:"instance,omitempty"`
+	Version          string            `json:"version,omitempty"`
+}
+
+type streamBody struct {
+	Name     string `json:"name"`
+	Present  bool   `json:"present"`
+	FirstSeq uint64 `json:"first_seq"`
+	LastSeq  uint64 `json:"last_seq"`
+	Lag      uint64 `json:"lag"`
+}
+
+type probeBody struct {
+	Status  string            `json:"status"`
+	Failing map[string]string `json:"failing,omitempty"`
+}
+
+// root tells that the server runs, for how many clients and what it offers; a
+// browser gets it as a page.
+func (h *Health) root(w http.ResponseWriter, r *http.Request, _ httprouter.Params) {
+	h.fleet.asks.wait(r.Context(), answerWithin)
+	clients := h.Clients()
+	w.Header().Set("Vary", "Accept")
+	if prefersHTML(r.Header.Values("Accept")) {
+		h.page(w, clients)
+		return
+	}
+	body := rootBody{
+		Status:    "running",
+		Clients:   clients,
+		Endpoints: map[string]string{"stream": "/stream", "health": "/health", "livez": "/livez", "readyz": "/readyz"},
+		Version:   h.cfg.Version,
+	}
+	if h.cfg.Console {
+		body.Endpoints["console"] = "/console"
+	}
+	h.respond(w, http.StatusOK, body)
+}
+
+// health tells all there is to know, and by its status whether this process
+// can serve.
+func (h *Health) health(w http.ResponseWriter, r *http.Request, _ httprouter.Params) {
+	h.fleet.asks.wait(r.Context(), answerWithin)
+	l, others := h.current(r.Context()), h.fleet.known()
+	body := healthBody{
+		Status:           "healthy",
+		ConnectedClients: l.Clients + others.clients,
+		Producers:        h.producers.states(),
+		Instances:        1 + others.instances,
+		Fleet:            fleetFresh,
+		NATS:             "disconnected",
+		Stream:           streamBody{Name: l.Stream, Present: l.Present, FirstSeq: l.FirstSeq, LastSeq: l.LastSeq, Lag: l.Lag},
+		Failing:          h.failing(l),
+		Instance:         h.cfg.Instance,
+		Version:          h.cfg.Version,
+	}
+	body.Producers[heartbeatProducer] = stateMissing
+	if l.Heartbeat || others.heartbeat {
+		body.Producers[heartbeatProducer] = stateRunning
+	}
+	if l.NATS {
+		body.NATS = "connected"
+	}
+	if others.at.IsZero() {
+		body.Fleet = fleetUnknown
+	} else if age := time.Since(others.at); age > staleAfter {
+		body.Fleet, body.AgeMS = fleetStale, age.Milliseconds()
+	}
+	status := http.StatusOK
+	if len(body.Failing) > 0 {
+		body.Status, status = "unhealthy", http.StatusServiceUnavailable
+	}
+	h.respond(w, status, body)
+}
+
+// livez is for those who restart a process that hangs: it asks nobody else.
+func (h *Health) livez(w http.ResponseWriter, _ *http.Request, _ httprouter.Params) {
+	h.respond(w, http.StatusOK, probeBody{Status: "alive"})
+}
+
+// readyz is for those who send clients here.
+func (h *Health) readyz(w http.ResponseWriter, r *http.Request, _ httprouter.Params) {
+	failing := h.failing(h.current(r.Context()))
+	if len(failing) > 0 {
+		h.respond(w, http.StatusServiceUnavailable, probeBody{Status: "not ready", Failing: failing})
+		return
+	}
+	h.respond(w, http.StatusOK, probeBody{Status: "ready"})
+}
+
+// failing is what keeps a process in the state l from serving: check and
+// reason.
+func (h *Health) failing(l Local) map[string]string {
+	failing := map[string]string{}
+	if !l.NATS {
+		failing["nats"] = "not connected to NATS"
+	}
+	if !l.Present {
+		failing["stream"] = fmt.Sprintf("the JetStream stream %s is not there or not read yet", l.Stream)
+	}
+	if !l.Loaded {
+		failing["loaded"] = "the newest events are still being loaded"
+	}
+	if l.Lag > h.cfg.ReadyLag {
+		failing["lag"] = fmt.Sprintf("%d events behind, READY_LAG allows %d", l.Lag, h.cfg.ReadyLag)
+	}
+	if l.Draining {
+		failing["draining"] = "the process is about to end"
+	}
+	return failing
+}
+
+func (h *Health) respond(w http.ResponseWriter, status int, body any) {
+	text, err := json.MarshalIndent(body, "", "    ")
+	if err != nil { // cannot be: bodies are plain structs
+		h.cfg.Log.Error("encoding an answer", "err", err)
+		status, text = http.StatusInternalServerError, []byte(`{"status":"error"}`)
+	}
+	h.write(w, status, "application/json", append(text, '\n'))
+}
+
+func (h *Health) write(w http.ResponseWriter, status int, mediaType string, body []byte) {
+	header := w.Header()
+	header.Set("Content-Type", mediaType)
+	header.Set("Content-Length", strconv.Itoa(len(body)))
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // who asked may be gone
+}
+
+// prefersHTML reports whether an Accept header names text/html, and not JSON
+// with a higher weight (RFC 9110, 12.5.1). Wildcards alone mean JSON, which is
+// what curl gets.
+func prefersHTML(accept []string) bool {
+	html, json := 0.0, 0.0
+	for part := range strings.SplitSeq(strings.Join(accept, ","), ",") {
+		mediaType, params, _ := strings.Cut(part, ";")
+		switch strings.ToLower(strings.TrimSpace(mediaType)) {
+		case "text/html":
+			html = max(html, weight(params))
+		case "application/json":
+			json = max(json, weight(params))
+		}
+	}
+	return html > 0 && html >= json
+}
+
+// weight is the q among the parameters of a media range, 1 without one.
+func weight(params string) float64 {
+	for param := range strings.SplitSeq(params, ";") {
+		name, value, _ := strings.Cut(strings.TrimSpace(param), "=")
+		if strings.EqualFold(name, "q") {
+			q, err := strconv.ParseFloat(value, 64)
+			if err != nil {
+				return 0
+			}
+			return q
+		}
+	}
+	return 1
+}
