@@ -25,7 +25,7 @@ func (h *Handler) direct(w http.ResponseWriter, r *http.Request) bool {
 }
 
 // serveDirect takes the connection over, answers, and leaves it to the feed
-// and a goroutine that waits for the client's close. Nothing of net/http's
+// and to a watch for the client's close. Nothing of net/http's
 // buffers or of the request is kept.
 func (h *Handler) serveDirect(w http.ResponseWriter, r *http.Request, c *connection) {
 	conn, _, err := http.NewResponseController(w).Hijack()
@@ -39,12 +39,9 @@ func (h *Handler) serveDirect(w http.ResponseWriter, r *http.Request, c *connect
 	if sc, ok := conn.(syscall.Conn); ok {
 		out.raw, _ = sc.SyscallConn()
 	}
-	sub := c.sub
-	h.watchers.Go(func() {
-		out.awaitClose()
-		sub.Cut(feed.ErrGone)
-	})
-	sub.Go(out, head(w.Header(), r), c.ended)
+	out.watch = &h.watch
+	h.watch.add(out, c.sub)
+	c.sub.Go(out, head(w.Header(), r), c.ended)
 }
 
 // head is the status line and the headers, with those that handlers around
@@ -76,6 +73,8 @@ type hijacked struct {
 	piece   int             // bytes that the client must take within stall
 	stall   time.Duration
 	chunked bool
+	watch   *watch
+	ticket  ticket      // the watch's
 	off     atomic.Bool // interrupted
 	cut     bool        // a write ended in the middle: only a reset is honest
 
@@ -152,6 +151,7 @@ func (o *hijacked) Interrupt() {
 // Close ends a clean response with its last chunk; any other is reset, which
 // frees what the kernel holds for the client.
 func (o *hijacked) Close(clean bool) {
+	o.watch.remove(o)
 	if clean && !o.cut {
 		if o.chunked {
 			_, _ = o.TryWrite([]byte("0\r\n\r\n"))
@@ -160,15 +160,4 @@ func (o *hijacked) Close(clean bool) {
 		_ = tcp.SetLinger(0)
 	}
 	_ = o.conn.Close()
-}
-
-// awaitClose returns when the client has closed its side, or Close was called.
-// What the client sends meanwhile is thrown away.
-func (o *hijacked) awaitClose() {
-	var waste [8]byte
-	for {
-		if _, err := o.conn.Read(waste[:]); err != nil {
-			return
-		}
-	}
 }

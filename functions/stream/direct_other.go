@@ -4,6 +4,10 @@ package stream
 
 import "net/http"
 
+type watch struct{}
+
+func (w *watch) close() {}
+
 // direct is false where sockets cannot be tried: all goes through net/http.
 func (h *Handler) direct(http.ResponseWriter, *http.Request) bool { return false }
 

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,7 +21,8 @@ type Handler struct {
 	cfg      Config
 	open     atomic.Int64
 	draining atomic.Bool
-	watchers sync.WaitGroup
+	memory   memory
+	watch    watch
 }
 
 // New returns a handler on cfg.Feed, which must run.
@@ -35,9 +35,9 @@ func New(cfg Config) *Handler {
 // an EventSource for good. The open streams are Feed.Drain's.
 func (h *Handler) Drain() { h.draining.Store(true) }
 
-// Wait returns when all connections that were served directly are closed. The
-// feed closes them when it ends.
-func (h *Handler) Wait() { h.watchers.Wait() }
+// Wait ends what watches the connections that are served directly. It is
+// called when Feed.Run has returned, which closes them.
+func (h *Handler) Wait() { h.watch.close() }
 
 // ServeHTTP answers one request. Through net/http it returns when the stream
 // ends, directly as soon as the stream has begun.
@@ -60,6 +60,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if h.open.Add(1) > int64(h.cfg.MaxConnections) {
 		h.open.Add(-1)
 		h.refuse(w, r, &q, "too_many_connections", "all connections of this instance are in use; try again later")
+		return
+	}
+	if h.memory.low() {
+		h.open.Add(-1)
+		h.refuse(w, r, &q, "low_memory", "this instance is near its memory limit; try again later")
 		return
 	}
 	direct := h.direct(w, r)

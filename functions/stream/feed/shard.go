@@ -213,15 +213,18 @@ func (s *shard) admit() {
 		if sub.idx > s.next {
 			return false
 		}
+		key := groupKey{sub.topics.key, sub.enc}
+		if g := s.groups[key]; g != nil {
+			sub.topics = g.topics // one copy for all
+		}
 		if sub.joined(s.next) {
-			s.add(sub)
+			s.add(sub, key)
 		}
 		return true
 	})
 }
 
-func (s *shard) add(sub *Subscription) {
-	key := groupKey{sub.topics.key, sub.enc}
+func (s *shard) add(sub *Subscription, key groupKey) {
 	g := s.groups[key]
 	if g == nil {
 		g = &group{key: key, topics: sub.topics}

@@ -91,8 +91,9 @@ type Subscription struct {
 	err     error      // why it ends
 	reason  sse.Reason // of the drain asked for
 	target  uint64     // ring index up to which the shard has announced frames
-	beat    []byte     // heartbeat to write at beatAt
-	beatAt  handful
+	beat    []byte     // heartbeat to write when all below beatTo is written
+	beatTo  uint64
+	beatPos event.ID           // its id
 	member  chan struct{}      // closed when the shard has joined it
 	cancel  context.CancelFunc // of what the pump waits for
 	behind  uint64             // ring index at which catching up is over
@@ -286,12 +287,12 @@ func (s *Subscription) next() job {
 	target := s.target
 	if s.beat != nil {
 		// All that was announced below the heartbeat goes first.
-		if target = min(target, s.beatAt.upTo); s.idx >= target {
+		if target = min(target, s.beatTo); s.idx >= target {
 			beat := s.beat
 			s.beat = nil
-			if s.idx <= s.beatAt.upTo {
-				s.idx = s.beatAt.upTo
-				return job{todo: toBeat, beat: beat, pos: s.beatAt.pos}
+			if s.idx <= s.beatTo {
+				s.idx = s.beatTo
+				return job{todo: toBeat, beat: beat, pos: s.beatPos}
 			}
 			target = s.target
 		}
@@ -438,7 +439,7 @@ func (s *Subscription) heartbeat(block []byte, h handful) {
 		return
 	}
 	s.mu.Lock()
-	s.beat, s.beatAt = block, h
+	s.beat, s.beatTo, s.beatPos = block, h.upTo, h.pos
 	idle := s.err == nil && !s.busy.Load()
 	if idle {
 		s.idx, s.target = h.upTo, h.upTo
