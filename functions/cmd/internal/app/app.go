@@ -1,0 +1,149 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"sluice/functions/cmd/internal/settings"
+	"sluice/functions/health"
+	"sluice/functions/stream"
+	"sluice/functions/stream/feed"
+	"sluice/functions/stream/sse"
+)
+
+// Options is what a process is made of.
+type Options struct {
+	Settings *settings.Shared
+	// What the process serves; the probes are always there.
+	Stream, Health, Console bool
+	// Conn reconnects for ever and may not have connected yet.
+	Conn *nats.Conn
+	// CreateStream lets the process create the JetStream stream and the
+	// producers' bucket, with Replicas.
+	CreateStream bool
+	Replicas     int
+	Log          *slog.Logger
+	// Ready is called once, with the address that is listened on, when the
+	// process can serve from the log. It must not block.
+	Ready func(net.Addr)
+}
+
+// app is the parts of a process. Without the function stream there is no feed
+// and no handler.
+type app struct {
+	Options
+	instance string
+	js       jetstream.JetStream
+	feed     *feed.Feed
+	handler  *stream.Handler
+	health   *health.Health
+	metrics  *prometheus.Registry
+}
+
+func newApp(o Options) (*app, error) {
+	js, err := jetstream.New(o.Conn)
+	if err != nil {
+		return nil, fmt.Errorf("JetStream context: %w", err)
+	}
+	a := &app{Options: o, instance: instanceName(), js: js, metrics: newRegistry(o.Conn)}
+	if o.Stream {
+		if err := a.newStream(); err != nil {
+			return nil, err
+		}
+	}
+	cfg := health.Config{
+		Stream:       o.Settings.Log.Stream,
+		Conn:         o.Conn,
+		JS:           js,
+		ReadyLag:     o.Settings.Server.ReadyLag,
+		Heartbeat:    o.Settings.Client.HeartbeatInterval,
+		CreateBucket: o.CreateStream,
+		Replicas:     o.Replicas,
+		Instance:     a.instance,
+		Version:      version(),
+		Console:      o.Console,
+		Log:          o.Log,
+	}
+	if a.feed != nil {
+		cfg.Local = a.local
+	}
+	a.health = health.New(cfg)
+	return a, nil
+}
+
+func (a *app) newStream() error {
+	s := a.Settings
+	encoder := sse.NewEncoder(s.Log.Stream, s.Client.Retry, s.Log.MaxEventBytes)
+	var err error
+	a.feed, err = feed.New(feed.Config{
+		Conn:              a.Conn,
+		Stream:            s.Log.Stream,
+		Filter:            s.Log.Filters(),
+		Instance:          a.instance,
+		RingEvents:        s.Log.RingEvents,
+		RingBytes:         s.Log.RingBytes,
+		PendingMsgs:       s.Client.PendingMsgs,
+		PendingBytes:      s.Client.PendingBytes,
+		StallTimeout:      s.Client.StallTimeout,
+		ReplayConcurrency: s.Log.ReplayConcurrency,
+		HeartbeatInterval: s.Client.HeartbeatInterval,
+		Clients:           func() int { return a.health.Clients() },
+		Encoder:           encoder,
+		Shards:            s.Log.Shards,
+		Log:               a.Log,
+		Registry:          a.metrics,
+	})
+	if err != nil {
+		return fmt.Errorf("FEED_FILTER: %w", err)
+	}
+	a.handler = stream.New(stream.Config{
+		Feed:           a.feed,
+		Encoder:        encoder,
+		Log:            a.Log,
+		MaxConnections: s.Server.MaxConnections,
+		MaxAge:         s.Client.MaxAge,
+		StallTimeout:   s.Client.StallTimeout,
+		MinRate:        s.Client.MinRate,
+		ThroughHTTP:    !s.Client.Direct,
+	})
+	return nil
+}
+
+// local is the state of this process for Health.
+func (a *app) local() health.Local {
+	s := a.feed.Status()
+	return health.Local{
+		Clients:   a.feed.Count(),
+		Heartbeat: true, // the feed's shards send them for as long as it runs
+		NATS:      a.Conn.IsConnected(),
+		Stream:    a.Settings.Log.Stream,
+		Present:   s.Reading,
+		Loaded:    s.Loaded,
+		FirstSeq:  s.FirstSeq,
+		LastSeq:   s.LastSeq,
+		Position:  s.Position.Seq,
+		Lag:       s.Lag,
+	}
+}
+
+// waitReady waits until the log can be served, or ctx ends.
+func (a *app) waitReady(ctx context.Context) bool {
+	if !a.ensureStream(ctx) {
+		return false
+	}
+	if a.feed == nil {
+		return true
+	}
+	select {
+	case <-a.feed.Loaded():
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

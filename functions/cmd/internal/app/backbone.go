@@ -1,0 +1,141 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"sluice/publisher/event"
+)
+
+const (
+	// A dead connection is noticed after pingInterval * maxPingsOut.
+	pingInterval = 10 * time.Second
+	maxPingsOut  = 2
+	dialTimeout  = 2 * time.Second
+	// Between two rounds of the servers; with the jitter, a fleet does not
+	// come back in one moment.
+	reconnectWait   = 250 * time.Millisecond
+	reconnectJitter = 500 * time.Millisecond
+	// drainWait is how long Close waits for what is under way.
+	drainWait = time.Second
+
+	streamTimeout = 5 * time.Second // one look-up or creation of the stream
+	firstRetry    = 100 * time.Millisecond
+	lastRetry     = 5 * time.Second
+	// quietFor is how long a complaint that repeats itself is not repeated.
+	quietFor = 30 * time.Second
+)
+
+// ConnectOptions are the options of a process's connection to NATS: it comes
+// up whenever NATS does, stays for ever, and tells log how it goes.
+func ConnectOptions(name string, log *slog.Logger) []nats.Option {
+	var failing complaint
+	return []nats.Option{
+		nats.Name(name),
+		nats.RetryOnFailedConnect(true),
+		nats.MaxReconnects(-1),
+		nats.IgnoreAuthErrorAbort(), // wrong credentials may be mended on the server's side
+		nats.ReconnectWait(reconnectWait),
+		nats.ReconnectJitter(reconnectJitter, reconnectJitter),
+		// A question that waits for NATS is out of date when it is asked.
+		nats.ReconnectBufSize(-1),
+		nats.Timeout(dialTimeout),
+		nats.PingInterval(pingInterval),
+		nats.MaxPingsOutstanding(maxPingsOut),
+		nats.DrainTimeout(drainWait),
+		nats.ConnectHandler(func(c *nats.Conn) {
+			failing.over()
+			log.Info("connected to NATS", "url", c.ConnectedUrlRedacted())
+		}),
+		nats.ReconnectHandler(func(c *nats.Conn) {
+			failing.over()
+			log.Info("reconnected to NATS", "url", c.ConnectedUrlRedacted())
+		}),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil { // nil is the end of the process
+				log.Warn("disconnected from NATS", "err", err)
+			}
+		}),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
+			if failing.due() {
+				log.Warn("NATS is not reachable, trying on", "err", err, "setting", "NATS_URL")
+			}
+		}),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			log.Warn("NATS reports", "err", err)
+		}),
+	}
+}
+
+// Close lets what is under way on the connection end, for a second at most,
+// and closes it.
+func Close(conn *nats.Conn) {
+	closed := conn.StatusChanged(nats.CLOSED)
+	defer conn.RemoveStatusListener(closed)
+	if conn.Drain() == nil {
+		select {
+		case <-closed:
+		case <-time.After(drainWait):
+		}
+	}
+	conn.Close()
+}
+
+// complaint is something that goes on going wrong. The zero value is ready.
+type complaint struct{ last atomic.Int64 }
+
+// due reports whether it is time to say it (again).
+func (c *complaint) due() bool {
+	now, last := time.Now().UnixNano(), c.last.Load()
+	return now-last >= int64(quietFor) && c.last.CompareAndSwap(last, now)
+}
+
+func (c *complaint) over() { c.last.Store(0) }
+
+// ensureStream waits until the JetStream stream is there, and creates it when
+// it is missing and may be created. It reports false when ctx has ended.
+func (a *app) ensureStream(ctx context.Context) bool {
+	wait := backoff.NewExponentialBackOff()
+	wait.InitialInterval, wait.MaxInterval = firstRetry, lastRetry
+	var failing complaint
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		if !a.Conn.IsConnected() {
+			return struct{}{}, nats.ErrDisconnected
+		}
+		return struct{}{}, a.lookUpStream(ctx)
+	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, _ time.Duration) {
+		if !errors.Is(err, nats.ErrDisconnected) && failing.due() {
+			a.Log.Error("the event log cannot be used yet, trying on", "err", err)
+		}
+	}))
+	return err == nil
+}
+
+func (a *app) lookUpStream(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, streamTimeout)
+	defer cancel()
+	name := a.Settings.Log.Stream
+	if a.CreateStream {
+		_, err := event.EnsureStream(ctx, a.js, event.StreamConfig(name, a.Settings.Log.Limits(a.Replicas)))
+		if err != nil {
+			return fmt.Errorf("%w (may the NATS user create streams? If not, create %s and set CREATE_STREAM=false; is JetStream enabled, and STREAM_REPLICAS not above the number of servers?)", err, name)
+		}
+		return nil
+	}
+	_, err := a.js.Stream(ctx, name)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return fmt.Errorf("the JetStream stream %s (STREAM) does not exist: create it, or set CREATE_STREAM=true", name)
+	case err != nil:
+		return fmt.Errorf("look up the JetStream stream %s (STREAM): %w", name, err)
+	}
+	return nil
+}

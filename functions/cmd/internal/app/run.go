@@ -1,0 +1,147 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	// sendAwayShare is the part of DRAIN_TIMEOUT over which the clients are
+	// told one after the other; the rest is for those who take their time.
+	sendAwayShare = 0.75
+	// closeTimeout is what answers under way get once the listener is closed.
+	closeTimeout = time.Second
+)
+
+// Run serves until ctx ends, and then sends the clients away; the error is nil
+// then. NATS need not be there: the process lives, and is ready when NATS is.
+// It fails when it cannot listen.
+func Run(ctx context.Context, o Options) error {
+	a, err := newApp(o)
+	if err != nil {
+		return err
+	}
+	l, err := a.listen(ctx)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	ml, err := a.listenMetrics(ctx)
+	if err != nil {
+		return err
+	}
+	if o.Conn.IsConnected() {
+		// Saves the feed a first failure where the stream is new. What goes
+		// wrong here is tried again, and told then.
+		_ = a.lookUpStream(ctx)
+	}
+	p := &process{app: a, server: a.newServer(a.routes()), failed: make(chan error, 1)}
+	p.start(ctx, l, ml)
+	select {
+	case <-ctx.Done():
+		err = nil
+	case err = <-p.failed:
+	}
+	p.stop()
+	return err
+}
+
+// process is an app that runs.
+type process struct {
+	*app
+	server        *http.Server
+	metricsServer *http.Server // of METRICS_ADDR, or nil
+	failed        chan error   // what ends the process early; the first of it
+
+	streams, others       sync.WaitGroup
+	endStreams, endOthers context.CancelFunc
+}
+
+// start starts everything. Nothing of it ends with ctx but the wait to be
+// ready: stop ends them, in their order.
+func (p *process) start(ctx context.Context, l, ml net.Listener) {
+	alive := context.WithoutCancel(ctx)
+	streams, endStreams := context.WithCancel(alive)
+	others, endOthers := context.WithCancel(alive)
+	p.endStreams, p.endOthers = endStreams, endOthers
+
+	p.others.Go(func() { p.fail(p.health.Run(others)) })
+	if p.feed != nil {
+		p.streams.Go(func() { p.fail(p.feed.Run(streams)) })
+	}
+	p.others.Go(func() { p.fail(serve(p.server, l)) })
+	p.Log.Info("listening", "addr", l.Addr().String(), "instance", p.instance)
+	if ml != nil {
+		p.metricsServer = p.newMetricsServer()
+		p.others.Go(func() { p.fail(serve(p.metricsServer, ml)) })
+		p.Log.Info("listening for metrics", "addr", ml.Addr().String())
+	}
+	p.others.Go(func() {
+		if p.waitReady(ctx) {
+			p.Log.Info("ready")
+			if p.Ready != nil {
+				p.Ready(l.Addr())
+			}
+		}
+	})
+}
+
+// fail ends the process because of err, unless that is how things end well.
+func (p *process) fail(err error) {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return
+	}
+	select {
+	case p.failed <- err:
+	default:
+	}
+}
+
+// stop ends everything in the order of design.md 7: not ready; new requests
+// are told in-band to come back; the open streams too, one after the other;
+// then the listener, the feed, and the rest. http.Server.Shutdown comes late
+// because it closes the listener first and does not know hijacked connections.
+func (p *process) stop() {
+	began := time.Now()
+	p.health.Drain()
+	if p.feed != nil {
+		p.handler.Drain()
+		p.Log.Info("draining", "clients", p.feed.Count(), "DRAIN_TIMEOUT", p.Settings.Server.DrainTimeout)
+		p.sendAway()
+	}
+	p.shutdown(p.server)
+	p.endStreams()
+	p.streams.Wait()
+	if p.feed != nil {
+		p.handler.Wait()
+	}
+	_ = p.server.Close() // what Shutdown has left
+	if p.metricsServer != nil {
+		p.shutdown(p.metricsServer)
+	}
+	p.endOthers()
+	p.others.Wait()
+	p.Log.Info("stopped", "took", time.Since(began))
+}
+
+func (p *process) sendAway() {
+	timeout := p.Settings.Server.DrainTimeout
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	p.feed.Drain(ctx, time.Duration(sendAwayShare*float64(timeout)))
+	if n := p.feed.Count(); n > 0 {
+		p.Log.Warn("clients did not take their farewell and are cut", "clients", n)
+	}
+}
+
+func (p *process) shutdown(srv *http.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	if err := srv.Shutdown(ctx); err != nil {
+		p.Log.Debug("answers under way are cut", "err", err)
+	}
+}

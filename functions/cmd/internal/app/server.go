@@ -1,0 +1,94 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+
+	"sluice/functions/stream"
+)
+
+const (
+	readHeaderTimeout = 10 * time.Second
+	idleTimeout       = 2 * time.Minute // of a connection between two requests
+	maxHeaderBytes    = 64 << 10
+	// An HTTP/2 connection without traffic is asked for a sign of life, and
+	// closed without one.
+	pingAfter   = 30 * time.Second
+	pingTimeout = 15 * time.Second
+)
+
+// listen listens for clients on HOST and PORT.
+func (a *app) listen(ctx context.Context) (net.Listener, error) {
+	s := a.Settings
+	l, err := stream.Listen(ctx, s.Server.Addr(), stream.ListenOptions{
+		SendBuffer: s.Client.SendBuffer, UserTimeout: s.Client.StallTimeout,
+	})
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("port %d (PORT) of %s (HOST) is in use by another process: end it, or set another PORT", s.Server.Port, s.Server.Host)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("port %d (PORT): this user may not listen there, set a PORT from 1024: %w", s.Server.Port, err)
+	case err != nil:
+		return nil, fmt.Errorf("listen on HOST %s and PORT %d: %w", s.Server.Host, s.Server.Port, err)
+	}
+	return l, nil
+}
+
+// listenMetrics listens on METRICS_ADDR; nil when there is none.
+func (a *app) listenMetrics(ctx context.Context) (net.Listener, error) {
+	addr := a.Settings.Server.MetricsAddr
+	if addr == "" {
+		return nil, nil
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("METRICS_ADDR %s: set another address: %w", addr, err)
+	}
+	return l, nil
+}
+
+// newServer serves HTTP/1 and HTTP/2 in clear text. There is no WriteTimeout:
+// it would end every stream; the handler sets a deadline for each write.
+func (a *app) newServer(handler http.Handler) *http.Server {
+	srv := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: readHeaderTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(a.Log.Handler(), slog.LevelWarn),
+		Protocols:         new(http.Protocols),
+		HTTP2: &http.HTTP2Config{
+			// A proxy puts many clients on one connection.
+			MaxConcurrentStreams: a.Settings.Server.MaxConnections,
+			SendPingTimeout:      pingAfter,
+			PingTimeout:          pingTimeout,
+			WriteByteTimeout:     a.Settings.Client.StallTimeout,
+		},
+	}
+	srv.Protocols.SetHTTP1(true)
+	srv.Protocols.SetUnencryptedHTTP2(true)
+	return srv
+}
+
+// newMetricsServer serves /metrics alone.
+func (a *app) newMetricsServer() *http.Server {
+	r := newRouter()
+	r.Handler(http.MethodGet, "/metrics", metricsHandler(a.metrics, a.Log))
+	srv := a.newServer(r)
+	srv.WriteTimeout = readHeaderTimeout
+	return srv
+}
+
+// serve returns when the server is closed; its error is why it failed.
+func serve(srv *http.Server, l net.Listener) error {
+	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve HTTP on %s: %w", l.Addr(), err)
+	}
+	return nil
+}

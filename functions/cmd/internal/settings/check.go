@@ -1,0 +1,105 @@
+package settings
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"sluice/publisher/event"
+)
+
+const (
+	maxPort       = 65535
+	maxEventBytes = 64 << 20 // what a NATS server can be set to carry
+	// maxReplays leaves room below the 1,000 consumers that a JetStream stream
+	// has at most.
+	maxReplays = 500
+	maxShards  = 1024
+	// minHeartbeat keeps a mistyped interval from being a flood.
+	minHeartbeat = 100 * time.Millisecond
+	minSndbuf    = 4096
+)
+
+// checks collects what is wrong.
+type checks []error
+
+// that notes, unless ok, that a setting has a value that is not what it wants.
+func (c *checks) that(ok bool, env string, value any, want string) {
+	if !ok {
+		*c = append(*c, fmt.Errorf("%s (%s) %q: want %s", flagOf(env), env, fmt.Sprint(value), want))
+	}
+}
+
+func flagOf(env string) string { return "--" + strings.ReplaceAll(strings.ToLower(env), "_", "-") }
+
+func (c *checks) between(env string, value, least, most int) {
+	c.that(value >= least && value <= most, env, value, fmt.Sprintf("%d to %d", least, most))
+}
+
+func atLeast[T cmp.Ordered](c *checks, env string, value, least T) {
+	c.that(value >= least, env, value, fmt.Sprintf("at least %v", least))
+}
+
+func (s *Shared) validate(c *checks) {
+	s.Server.validate(c)
+	s.Log.validate(c)
+	s.Client.validate(c)
+}
+
+func (s *Server) validate(c *checks) {
+	c.that(s.Host != "", "HOST", s.Host, "an address, such as 127.0.0.1, or 0.0.0.0 for all")
+	c.between("PORT", s.Port, 0, maxPort)
+	if s.MetricsAddr != "" {
+		_, port, err := net.SplitHostPort(s.MetricsAddr)
+		c.that(err == nil && port != "", "METRICS_ADDR", s.MetricsAddr, "host:port, such as 127.0.0.1:9090")
+		c.that(s.Port == 0 || s.MetricsAddr != s.Addr(), "METRICS_ADDR", s.MetricsAddr, "another address than HOST and PORT")
+	}
+	for _, origin := range s.CORSOrigins {
+		c.that(isOrigin(origin), "CORS_ORIGINS", origin, "scheme://host or scheme://host:port without a path, or *")
+	}
+	c.that(len(s.CORSOrigins) < 2 || !slices.Contains(s.CORSOrigins, "*"),
+		"CORS_ORIGINS", strings.Join(s.CORSOrigins, ","), "either * alone or a list of origins")
+	atLeast(c, "MAX_CONNECTIONS", s.MaxConnections, 1)
+	atLeast(c, "DRAIN_TIMEOUT", s.DrainTimeout, time.Millisecond)
+	atLeast(c, "READY_LAG", s.ReadyLag, 1)
+}
+
+// isOrigin reports whether s is an origin as browsers send it (RFC 6454, 6.2).
+func isOrigin(s string) bool {
+	if s == "*" || s == "null" {
+		return true
+	}
+	u, err := url.Parse(s)
+	return err == nil && u.Scheme != "" && u.Host != "" && s == u.Scheme+"://"+u.Host
+}
+
+func (l *Log) validate(c *checks) {
+	c.that(l.Stream != "" && !strings.ContainsAny(l.Stream, ". *>/\\\t\r\n"),
+		"STREAM", l.Stream, "a name without spaces, dots, wildcards and slashes")
+	atLeast(c, "STREAM_MAX_AGE", l.StreamMaxAge, time.Second)
+	atLeast(c, "STREAM_MAX_BYTES", l.StreamMaxBytes, 1)
+	c.between("MAX_EVENT_BYTES", l.MaxEventBytes, 1, maxEventBytes)
+	for _, subject := range l.FeedFilter {
+		_, err := event.ParseSubjectFilter(subject)
+		c.that(err == nil, "FEED_FILTER", subject, "a subject such as events.metric.> or events.*.error")
+	}
+	atLeast(c, "RING_EVENTS", l.RingEvents, 1)
+	atLeast(c, "RING_BYTES", l.RingBytes, 1)
+	c.between("REPLAY_CONCURRENCY", l.ReplayConcurrency, 1, maxReplays)
+	c.between("SHARDS", l.Shards, 0, maxShards)
+}
+
+func (t *Client) validate(c *checks) {
+	atLeast(c, "PENDING_MSGS", t.PendingMsgs, 1)
+	atLeast(c, "PENDING_BYTES", t.PendingBytes, 1)
+	atLeast(c, "STALL_TIMEOUT", t.StallTimeout, time.Millisecond)
+	atLeast(c, "MIN_RATE", t.MinRate, 1)
+	c.that(t.SendBuffer == 0 || t.SendBuffer >= minSndbuf, "SNDBUF", t.SendBuffer, fmt.Sprintf("at least %d, or 0 for the system's", minSndbuf))
+	atLeast(c, "HEARTBEAT_INTERVAL", t.HeartbeatInterval, minHeartbeat)
+	c.that(t.Retry >= time.Millisecond && t.Retry%time.Millisecond == 0, "RETRY", t.Retry, "whole milliseconds, at least 1ms")
+	c.that(t.MaxAge == 0 || t.MaxAge >= time.Second, "MAX_AGE", t.MaxAge, "at least 1s, or 0 for never")
+}

@@ -1,0 +1,75 @@
+package settings
+
+import (
+	"log/slog"
+	"net"
+	"strconv"
+	"time"
+
+	"sluice/publisher/event"
+)
+
+// Shared is what both commands have.
+type Shared struct {
+	Server Server `embed:"" group:"Server"`
+	Log    Log    `embed:"" group:"Event log"`
+	Client Client `embed:"" group:"Clients"`
+}
+
+// Server is the process and its HTTP server.
+type Server struct {
+	Host           string        `env:"HOST" default:"${host}" help:"Address to listen on."`
+	Port           int           `env:"PORT" default:"8000" help:"TCP port to listen on, 0 for a free one."`
+	LogLevel       slog.Level    `env:"LOG_LEVEL" default:"info" help:"debug, info, warn or error."`
+	MetricsAddr    string        `env:"METRICS_ADDR" help:"Host and port of a listener for /metrics alone, such as 127.0.0.1:9090; empty serves /metrics on PORT."`
+	CORSOrigins    []string      `name:"cors-origins" env:"CORS_ORIGINS" default:"${cors_origins}" help:"Origins whose pages may read the streams, comma separated, such as https://app.example.com; * for all; empty for none."`
+	MaxConnections int           `env:"MAX_CONNECTIONS" default:"16384" help:"Streams open at once; more are told to come back."`
+	DrainTimeout   time.Duration `env:"DRAIN_TIMEOUT" default:"8s" help:"Time over which clients are sent away at SIGTERM or SIGINT."`
+	ReadyLag       uint64        `env:"READY_LAG" default:"10000" help:"Events behind the log from which the process is not ready."`
+}
+
+// Log is the event log and what the process keeps of it in memory.
+type Log struct {
+	Stream            string        `env:"STREAM" default:"EVENTS" help:"JetStream stream that holds the log."`
+	StreamMaxAge      time.Duration `env:"STREAM_MAX_AGE" default:"24h" help:"Retention of a stream that is created."`
+	StreamMaxBytes    int64         `env:"STREAM_MAX_BYTES" default:"1073741824" help:"Size of a stream that is created, in bytes."`
+	MaxEventBytes     int           `env:"MAX_EVENT_BYTES" default:"65536" help:"Largest payload, in bytes; a larger one is told without its data."`
+	FeedFilter        []string      `env:"FEED_FILTER" help:"Subjects that this instance serves, comma separated, such as events.metric.>; empty for all."`
+	RingEvents        int           `env:"RING_EVENTS" default:"65536" help:"Newest events kept in memory for resuming clients."`
+	RingBytes         int64         `env:"RING_BYTES" default:"67108864" help:"Newest events kept in memory, in bytes."`
+	ReplayConcurrency int           `env:"REPLAY_CONCURRENCY" default:"32" help:"Replay chunks read from JetStream at once."`
+	Shards            int           `env:"SHARDS" default:"0" help:"Goroutines that fan events out, 0 for one per processor."`
+}
+
+// Client is how every client is served.
+type Client struct {
+	PendingMsgs       int           `env:"PENDING_MSGS" default:"100" help:"Events that a client may leave untaken before it is cut."`
+	PendingBytes      int64         `env:"PENDING_BYTES" default:"1048576" help:"Bytes that a client may leave untaken before it is cut."`
+	StallTimeout      time.Duration `env:"STALL_TIMEOUT" default:"10s" help:"Time that a client may take no bytes, or fewer than MIN_RATE, before it is cut."`
+	MinRate           int           `env:"MIN_RATE" default:"1024" help:"Bytes per second that a client with waiting bytes must take."`
+	SendBuffer        int           `name:"sndbuf" env:"SNDBUF" default:"65536" help:"Kernel send buffer of a connection, in bytes; 0 for the system's."`
+	HeartbeatInterval time.Duration `env:"HEARTBEAT_INTERVAL" default:"30s" help:"Time between two heartbeats; keep it below every proxy's timeout."`
+	Retry             time.Duration `env:"RETRY" default:"5s" help:"Reconnection time that blocks carry, in whole milliseconds."`
+	MaxAge            time.Duration `env:"MAX_AGE" default:"0s" help:"Age ± 5 % at which a connection is drained, 0 for never."`
+	Direct            bool          `env:"DIRECT" default:"true" negatable:"" help:"Write to the sockets of HTTP/1.1 clients without net/http."`
+}
+
+// Addr is the address to listen on.
+func (s *Server) Addr() string { return net.JoinHostPort(s.Host, strconv.Itoa(s.Port)) }
+
+// Limits are those of a stream that is created, on that many replicas.
+func (l *Log) Limits(replicas int) event.StreamLimits {
+	return event.StreamLimits{
+		MaxAge: l.StreamMaxAge, MaxBytes: l.StreamMaxBytes, MaxMsgBytes: l.MaxEventBytes, Replicas: replicas,
+	}
+}
+
+// Filters is FEED_FILTER as topic filters. Parse has checked it.
+func (l *Log) Filters() []string {
+	var filters []string
+	for _, subject := range l.FeedFilter {
+		filter, _ := event.ParseSubjectFilter(subject)
+		filters = append(filters, filter)
+	}
+	return filters
+}

@@ -1,0 +1,111 @@
+// Command local is Sluice in one process, for development and for a look at
+// it: an embedded NATS server with JetStream, the streams, health, the console,
+// metrics and a demo producer. It prints the addresses to open when it is
+// ready, logs to standard error, and ends on SIGINT or SIGTERM; a second
+// signal ends it at once.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"syscall"
+
+	"sluice/functions/cmd/internal/app"
+	"sluice/functions/cmd/internal/settings"
+	"sluice/natsembed"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	if err := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintf(os.Stderr, "local: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+// run is the whole command. It returns nil when ctx has ended it.
+func run(ctx context.Context, args []string, getenv func(string) (string, bool), stdout, stderr io.Writer) error {
+	cfg, done, err := settings.ParseLocal(settings.Source{Args: args, Getenv: getenv, Stdout: stdout})
+	if done || err != nil {
+		return err
+	}
+	log := app.NewLog(stderr, cfg.Server.LogLevel)
+	server, err := natsembed.Start(ctx, natsembed.Options{
+		StoreDir: cfg.Embedded.StoreDir, Port: cfg.Embedded.NATSPort, Log: log.With("part", "nats"),
+	})
+	if err != nil {
+		return err
+	}
+	defer server.Shutdown()
+	conn, err := server.Connect(app.ConnectOptions("sluice-local", log)...)
+	if err != nil {
+		return err
+	}
+	defer app.Close(conn)
+
+	// The producer ends first, so that what it has sent is still told.
+	ctx, end := context.WithCancel(ctx)
+	var producer sync.WaitGroup
+	defer producer.Wait()
+	defer end()
+	ready := func(addr net.Addr) {
+		if cfg.Embedded.Demo {
+			producer.Go(func() { produce(ctx, server, &cfg.Log, log) })
+		}
+		fmt.Fprint(stdout, banner(cfg, addr, server.URL()))
+	}
+	return app.Run(ctx, app.Options{
+		Settings: &cfg.Shared,
+		Stream:   true, Health: true, Console: true,
+		Conn:         conn,
+		CreateStream: true,
+		Replicas:     1,
+		Log:          log,
+		Ready:        ready,
+	})
+}
+
+// banner is what to open.
+func banner(cfg *settings.Local, addr net.Addr, nats string) string {
+	base := "http://" + dialable(addr)
+	if nats == "" {
+		nats = "inside this process only (NATS_PORT=0)"
+	}
+	metrics := base + "/metrics"
+	if cfg.Server.MetricsAddr != "" {
+		metrics = "http://" + cfg.Server.MetricsAddr + "/metrics"
+	}
+	store, err := filepath.Abs(cfg.Embedded.StoreDir)
+	if err != nil {
+		store = cfg.Embedded.StoreDir
+	}
+	return fmt.Sprintf(`Sluice is ready.
+
+  stream   %[1]s/stream
+  console  %[1]s/console
+  health   %[1]s/health
+  metrics  %[2]s
+  NATS     %[3]s
+  files    %[4]s
+
+  curl -N %[1]s/stream
+
+Ctrl+C ends it.
+`, base, metrics, nats, store)
+}
+
+// dialable is an address that a browser on this machine can open.
+func dialable(addr net.Addr) string {
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok || !tcp.IP.IsUnspecified() {
+		return addr.String()
+	}
+	return net.JoinHostPort("127.0.0.1", fmt.Sprint(tcp.Port))
+}
