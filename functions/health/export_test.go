@@ -2,5 +2,8 @@ package health
 
 import "time"
 
-// CheckBucketEvery makes h look often whether the bucket is another one.
-func CheckBucketEvery(h *Health, every time.Duration) { h.producers.check = every }
+// Hurry makes h look often whether the producers' bucket is another one, and
+// wait for NATS only shortly.
+func Hurry(h *Health) {
+	h.producers.check, h.producers.timeout = 50*time.Millisecond, 500*time.Millisecond
+}

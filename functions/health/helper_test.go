@@ -70,7 +70,7 @@ func startEdge(t *testing.T, nc *nats.Conn, change ...func(*health.Config)) *edg
 		c(&cfg)
 	}
 	e.Health = health.New(cfg)
-	health.CheckBucketEvery(e.Health, 50*time.Millisecond)
+	health.Hurry(e.Health)
 	router := httprouter.New()
 	e.Register(router)
 	server := httptest.NewServer(router)

@@ -40,7 +40,7 @@ const (
 	// bucketCheck is how often the bucket is looked up: a watcher does not
 	// notice that another one has taken its place.
 	bucketCheck = 15 * time.Second
-	// bucketTimeout bounds each question to NATS.
+	// bucketTimeout bounds each attempt to open it, and each look-up.
 	bucketTimeout = 2 * time.Second
 	// expiryGrace is how much longer than its time to live a record is kept
 	// when NATS does not say that it expired, because NATS is down.
@@ -55,14 +55,14 @@ type entry struct {
 
 // producers follows the records of the producers' bucket.
 type producers struct {
-	cfg   Config
-	check time.Duration
-	tried bool                             // making the bucket was tried
-	now   atomic.Pointer[map[string]entry] // never changed once stored
+	cfg            Config
+	check, timeout time.Duration
+	tried          bool                             // making the bucket was tried
+	now            atomic.Pointer[map[string]entry] // never changed once stored
 }
 
 func newProducers(cfg Config) *producers {
-	p := &producers{cfg: cfg, check: bucketCheck}
+	p := &producers{cfg: cfg, check: bucketCheck, timeout: bucketTimeout}
 	p.now.Store(&map[string]entry{})
 	return p
 }
@@ -120,7 +120,7 @@ func (p *producers) follow(ctx context.Context, connected <-chan nats.Status, re
 	if err != nil {
 		return err
 	}
-	watcher, stop, err := watch(ctx, kv)
+	watcher, stop, err := p.watch(ctx, kv)
 	if err != nil {
 		return err
 	}
@@ -163,7 +163,7 @@ func (p *producers) follow(ctx context.Context, connected <-chan nats.Status, re
 // open finds the bucket and the time of its creation. Once it tries to create
 // a missing one, where that is wanted. Without a bucket no producer is known.
 func (p *producers) open(ctx context.Context) (jetstream.KeyValue, time.Time, error) {
-	ctx, cancel := context.WithTimeout(ctx, bucketTimeout)
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	kv, err := p.cfg.JS.KeyValue(ctx, event.ProducersBucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
@@ -183,7 +183,7 @@ func (p *producers) open(ctx context.Context) (jetstream.KeyValue, time.Time, er
 // replaced reports whether the bucket is gone or a new one; an error says that
 // it is gone. Where NATS does not answer, it is taken for the old one.
 func (p *producers) replaced(ctx context.Context, kv jetstream.KeyValue, created time.Time) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, bucketTimeout)
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	now, err := createdAt(ctx, kv)
 	switch {
@@ -208,10 +208,10 @@ func createdAt(ctx context.Context, kv jetstream.KeyValue) (time.Time, error) {
 }
 
 // watch watches all keys. stop returns when the watcher is gone.
-func watch(ctx context.Context, kv jetstream.KeyValue) (w jetstream.KeyWatcher, stop func(), err error) {
+func (p *producers) watch(ctx context.Context, kv jetstream.KeyValue) (w jetstream.KeyWatcher, stop func(), err error) {
 	// The context lives as long as the watcher; only its start has a limit.
 	ctx, cancel := context.WithCancel(ctx)
-	limit := time.AfterFunc(bucketTimeout, cancel)
+	limit := time.AfterFunc(p.timeout, cancel)
 	w, err = kv.WatchAll(ctx)
 	limit.Stop()
 	if err != nil {
