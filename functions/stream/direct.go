@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"sluice/functions/stream/feed"
 )
 
@@ -116,6 +118,19 @@ func (o *hijacked) write1(fd uintptr) bool {
 		}
 		return true
 	}
+}
+
+// Takes asks the kernel, without waiting for a write that is under way.
+func (o *hijacked) Takes() (yes bool) {
+	if o.raw == nil {
+		return false
+	}
+	_ = o.raw.Control(func(fd uintptr) {
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+		n, err := unix.Poll(fds, 0)
+		yes = err == nil && n == 1 && fds[0].Revents&unix.POLLOUT != 0
+	})
+	return yes
 }
 
 // Write waits for the client, in pieces.

@@ -40,6 +40,9 @@ type Direct interface {
 	Outlet
 	// TryWrite writes what the socket takes at once, maybe nothing.
 	TryWrite(p []byte) (n int, err error)
+	// Takes reports whether the socket would take bytes at this moment. It may
+	// be called while a Write is under way.
+	Takes() bool
 	// Close ends the response, properly if clean and nothing was cut short.
 	Close(clean bool)
 }
@@ -305,29 +308,35 @@ func (s *Subscription) next() job {
 	return job{}
 }
 
-// chunk writes the next frames of the ring below target.
+// chunk writes the next frames of the ring below target. However many clients
+// catch up at once, only a few of them keep a processor busy: the shards, and
+// so the clients that are live, come first.
 func (s *Subscription) chunk(target uint64) error {
+	s.feed.turns <- struct{}{}
 	buf := framePool.Get().(*[]frame)
-	defer func() {
-		clear(*buf)
-		framePool.Put(buf)
-	}()
+	defer framePool.Put(buf)
 	frames, upTo, pos, ok := s.feed.ring.read((*buf)[:0], s.idx, target, writeBytes, s.topics)
-	*buf = frames
 	if !ok {
+		<-s.feed.turns
 		return s.catchUp()
 	}
+	var err error
+	var rest []byte
 	if len(frames) > 0 {
-		if err := s.write(s.enc.join(s.feed.cfg.Encoder, frames)); err != nil {
-			return err
-		}
-		s.count(frames)
+		rest, err = s.offer(s.enc.join(s.feed.cfg.Encoder, frames))
+	}
+	s.count(frames)
+	clear(frames)
+	*buf = frames
+	<-s.feed.turns
+	if err == nil && len(rest) > 0 {
+		err = s.insist(rest)
 	}
 	s.idx, s.pos = upTo, pos
-	return nil
+	return err
 }
 
-var framePool = sync.Pool{New: func() any { b := make([]frame, 0, 64); return &b }}
+var framePool = sync.Pool{New: func() any { return new([]frame) }}
 
 // count takes written frames off what is pending.
 func (s *Subscription) count(frames []frame) {
@@ -345,16 +354,31 @@ func (s *Subscription) count(frames []frame) {
 
 // write writes p, trying the socket first where that is possible.
 func (s *Subscription) write(p []byte) error {
-	if s.direct != nil {
-		n, err := s.direct.TryWrite(p)
-		if err != nil || n == len(p) {
-			return err
-		}
-		s.refuse()
-		return s.out.Write(p[n:])
+	rest, err := s.offer(p)
+	if err != nil || len(rest) == 0 {
+		return err
 	}
-	s.writing.Store(time.Now().UnixNano())
-	defer s.writing.Store(0)
+	return s.insist(rest)
+}
+
+// offer writes what the socket takes at once, and returns the rest.
+func (s *Subscription) offer(p []byte) (rest []byte, err error) {
+	if s.direct == nil {
+		return p, nil
+	}
+	n, err := s.direct.TryWrite(p)
+	if err == nil && n < len(p) {
+		s.refuse()
+	}
+	return p[n:], err
+}
+
+// insist writes p and waits for the client to take it.
+func (s *Subscription) insist(p []byte) error {
+	if s.direct == nil {
+		s.writing.Store(time.Now().UnixNano())
+		defer s.writing.Store(0)
+	}
 	return s.out.Write(p)
 }
 
@@ -391,7 +415,8 @@ func (s *Subscription) announce(h handful) {
 		s.busy.Store(true)
 	}
 	s.mu.Unlock()
-	if slow {
+	// A socket that takes bytes again waits for its pump, not for its client.
+	if slow && (s.direct == nil || !s.direct.Takes()) {
 		s.end(ErrSlow)
 	}
 	if idle {
