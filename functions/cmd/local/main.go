@@ -21,6 +21,8 @@ import (
 	"sluice/natsembed"
 )
 
+const embedded = "(embedded)" // where NATS is
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
@@ -44,7 +46,7 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 		return err
 	}
 	defer server.Shutdown()
-	conn, err := server.Connect(app.ConnectOptions("sluice-local", log)...)
+	conn, err := server.Connect(app.ConnectOptions("sluice-local", embedded, log)...)
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ func produce(ctx context.Context, server *natsembed.Server, events *settings.Log
 	log = log.With("part", "demo")
 	for ctx.Err() == nil {
 		// A publisher wants a connection of its own.
-		conn, err := server.Connect(app.ConnectOptions("sluice-demo", log)...)
+		conn, err := server.Connect(app.ConnectOptions("sluice-demo", embedded, log)...)
 		if err == nil {
 			err = publish(ctx, conn, events, log)
 			app.Close(conn)

@@ -35,8 +35,9 @@ const (
 )
 
 // ConnectOptions are the options of a process's connection to NATS: it comes
-// up whenever NATS does, stays for ever, and tells log how it goes.
-func ConnectOptions(name string, log *slog.Logger) []nats.Option {
+// up whenever NATS does, stays for ever, and tells log how it goes. servers is
+// NATS_URL without secrets.
+func ConnectOptions(name, servers string, log *slog.Logger) []nats.Option {
 	var failing complaint
 	return []nats.Option{
 		nats.Name(name),
@@ -66,7 +67,7 @@ func ConnectOptions(name string, log *slog.Logger) []nats.Option {
 		}),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
 			if failing.due() {
-				log.Warn("NATS is not reachable, trying on", "err", err, "setting", "NATS_URL")
+				log.Warn("NATS is not reachable, trying on; until it is, this process is live but not ready", "NATS_URL", servers, "err", err)
 			}
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {

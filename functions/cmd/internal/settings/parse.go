@@ -49,8 +49,8 @@ func parse(src Source, name, description string, cfg command) (chosen string, do
 	if done {
 		return "", true, nil
 	}
-	if err != nil {
-		return "", false, errors.Join(append(env.wrong, err)...)
+	if err != nil { // of the arguments; kong has not come to the environment
+		return "", false, errors.Join(append(env.check(parser), err)...)
 	}
 	all := checks(env.wrong)
 	cfg.validate(&all)
@@ -67,10 +67,8 @@ func newParser(name, description string, cfg command, options ...kong.Option) (*
 	if err != nil {
 		return nil, fmt.Errorf("settings: %w", err)
 	}
-	for _, group := range parser.Model.AllFlags(false) {
-		for _, flag := range group {
-			flag.Tag.Envs = nil // environment reads them; flag.Envs stays for the help
-		}
+	for _, flag := range parser.Model.Flags {
+		flag.Tag.Envs = nil // environment reads them; flag.Envs stays for the help
 	}
 	return parser, nil
 }
@@ -88,6 +86,15 @@ func helpOf(v *kong.Value) string {
 type environment struct {
 	lookup func(string) (string, bool)
 	wrong  []error
+}
+
+// check is everything in the environment that cannot be read.
+func (e *environment) check(parser *kong.Kong) []error {
+	e.wrong = nil
+	for _, flag := range parser.Model.Flags {
+		_, _ = e.Resolve(nil, nil, flag)
+	}
+	return e.wrong
 }
 
 // Validate is part of kong.Resolver.

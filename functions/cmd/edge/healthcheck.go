@@ -1,0 +1,49 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"sluice/functions/cmd/internal/settings"
+)
+
+const (
+	checkTimeout = 2 * time.Second
+	maxAnswer    = 4 << 10 // bytes of a probe's answer that an error repeats
+)
+
+// healthcheck asks the edge with the same settings on this machine; nil is
+// a good answer.
+func healthcheck(ctx context.Context, cfg *settings.Edge) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	host := cfg.Server.Host
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "localhost" // 0.0.0.0 is to listen on, :: too
+	}
+	path := "/livez"
+	if cfg.Healthcheck.Ready {
+		path = "/readyz"
+	}
+	url := "http://" + net.JoinHostPort(host, strconv.Itoa(cfg.Server.Port)) + path
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	// Not the default transport: it would go through HTTP_PROXY.
+	resp, err := new(http.Transport).RoundTrip(req)
+	if err != nil {
+		return fmt.Errorf("no answer (is PORT %d the one of the edge?): %w", cfg.Server.Port, err)
+	}
+	defer resp.Body.Close()
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s: %s", url, resp.Status, body)
+	}
+	return nil
+}

@@ -1,0 +1,73 @@
+// Command edge is the deployable container: streams and health against the
+// NATS of NATS_URL. Without a reachable NATS it says so, keeps trying, and is
+// live but not ready. It logs to standard error and ends on SIGTERM or SIGINT
+// within DRAIN_TIMEOUT and about two seconds; a second signal ends it at once.
+//
+// edge healthcheck asks the edge on PORT of this machine whether it lives: for
+// containers, whose image has no other program to ask with.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/nats-io/nats.go"
+
+	"sluice/functions/cmd/internal/app"
+	"sluice/functions/cmd/internal/settings"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	if err := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintf(os.Stderr, "edge: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+// run is the whole command. It returns nil when ctx has ended it.
+func run(ctx context.Context, args []string, getenv func(string) (string, bool), stdout, stderr io.Writer) error {
+	cfg, command, done, err := settings.ParseEdge(settings.Source{Args: args, Getenv: getenv, Stdout: stdout})
+	if done || err != nil {
+		return err
+	}
+	if command == "healthcheck" {
+		return healthcheck(ctx, cfg)
+	}
+	log := app.NewLog(stderr, cfg.Server.LogLevel)
+	conn, err := connect(cfg, log)
+	if err != nil {
+		return err
+	}
+	defer app.Close(conn)
+	return app.Run(ctx, app.Options{
+		Settings:     &cfg.Shared,
+		Stream:       cfg.Has(settings.FunctionStream),
+		Health:       cfg.Has(settings.FunctionHealth),
+		Console:      cfg.Has(settings.FunctionConsole),
+		Conn:         conn,
+		CreateStream: cfg.NATS.CreateStream,
+		Replicas:     cfg.NATS.Replicas,
+		Log:          log,
+	})
+}
+
+// connect returns at once, whether NATS is there or not.
+func connect(cfg *settings.Edge, log *slog.Logger) (*nats.Conn, error) {
+	servers := settings.Redact(cfg.NATS.URL)
+	opts := append(app.ConnectOptions("sluice-edge", servers, log), nats.CustomInboxPrefix(cfg.NATS.InboxPrefix))
+	if cfg.NATS.Creds != "" {
+		opts = append(opts, nats.UserCredentials(cfg.NATS.Creds))
+	}
+	conn, err := nats.Connect(cfg.NATS.URL, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("NATS at %s (NATS_URL, NATS_CREDS): %w", servers, err)
+	}
+	return conn, nil
+}

@@ -1,0 +1,156 @@
+package settings_test
+
+import (
+	"bytes"
+	"io"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"sluice/functions/cmd/internal/settings"
+)
+
+func environment(vars map[string]string) func(string) (string, bool) {
+	return func(name string) (string, bool) {
+		value, ok := vars[name]
+		return value, ok
+	}
+}
+
+func parseEdge(vars map[string]string, args ...string) (*settings.Edge, error) {
+	cfg, _, _, err := settings.ParseEdge(settings.Source{Args: args, Getenv: environment(vars), Stdout: io.Discard})
+	return cfg, err
+}
+
+func TestDefaults(t *testing.T) {
+	edge, err := parseEdge(nil)
+	require.NoError(t, err)
+	assert.Equal(t, "0.0.0.0:8000", edge.Server.Addr())
+	assert.Empty(t, edge.Server.CORSOrigins)
+	assert.Equal(t, []string{"stream", "health"}, edge.Functions)
+	assert.Equal(t, 100, edge.Client.PendingMsgs)
+	assert.True(t, edge.Client.Direct)
+
+	local, _, err := settings.ParseLocal(settings.Source{Getenv: environment(nil), Stdout: io.Discard})
+	require.NoError(t, err)
+	assert.Equal(t, "127.0.0.1:8000", local.Server.Addr())
+	assert.Equal(t, []string{"*"}, local.Server.CORSOrigins)
+	assert.Equal(t, ".sluice", local.Embedded.StoreDir)
+	assert.True(t, local.Embedded.Demo)
+}
+
+func TestFlagOverEnvironmentOverDefault(t *testing.T) {
+	vars := map[string]string{
+		"PORT": "9000", "DIRECT": "false", "LOG_LEVEL": "debug", "FUNCTIONS": "stream",
+		"FEED_FILTER": "events.metric.>,events.log.error", "STALL_TIMEOUT": "3s",
+	}
+	cfg, err := parseEdge(vars, "--port=9001", "--functions=health,console")
+	require.NoError(t, err)
+	assert.Equal(t, 9001, cfg.Server.Port)
+	assert.Equal(t, []string{"health", "console"}, cfg.Functions)
+	assert.False(t, cfg.Client.Direct)
+	assert.Equal(t, slog.LevelDebug, cfg.Server.LogLevel)
+	assert.Equal(t, []string{"metric.>", "log.error"}, cfg.Log.Filters())
+	assert.Equal(t, 3*time.Second, cfg.Client.StallTimeout)
+	assert.Equal(t, 1024, cfg.Client.MinRate)
+}
+
+// wrong has a value for each setting that cannot be used.
+var wrong = map[string]string{
+	"HOST": "", "PORT": "eighty", "LOG_LEVEL": "loud", "METRICS_ADDR": "9090", "CORS_ORIGINS": "https://a.example/path",
+	"MAX_CONNECTIONS": "0", "DRAIN_TIMEOUT": "8", "READY_LAG": "0",
+	"STREAM": "a.b", "STREAM_MAX_AGE": "1ms", "STREAM_MAX_BYTES": "0", "MAX_EVENT_BYTES": "64KiB", "FEED_FILTER": "metric.>",
+	"RING_EVENTS": "0", "RING_BYTES": "0", "REPLAY_CONCURRENCY": "0", "SHARDS": "-1",
+	"PENDING_MSGS": "0", "PENDING_BYTES": "0", "STALL_TIMEOUT": "0s", "MIN_RATE": "0", "SNDBUF": "1",
+	"HEARTBEAT_INTERVAL": "1ms", "RETRY": "1500us", "MAX_AGE": "-1s", "DIRECT": "perhaps",
+	"NATS_URL": "http://127.0.0.1", "NATS_CREDS": "/no/such/file", "NATS_INBOX_PREFIX": "a b", "CREATE_STREAM": "perhaps",
+	"STREAM_REPLICAS": "6", "FUNCTIONS": "stream,metrics",
+	"NATS_PORT": "65536", "STORE_DIR": "", "DEMO": "perhaps",
+}
+
+func TestEveryErrorIsToldAtOnce(t *testing.T) {
+	edge, local, err := settings.Models()
+	require.NoError(t, err)
+	_, edgeErr := parseEdge(wrong)
+	_, _, localErr := settings.ParseLocal(settings.Source{Getenv: environment(wrong), Stdout: io.Discard})
+	for _, tc := range []struct {
+		command string
+		flags   []setting
+		err     error
+	}{{"edge", flags(edge), edgeErr}, {"local", flags(local), localErr}} {
+		t.Run(tc.command, func(t *testing.T) {
+			require.Error(t, tc.err)
+			lines := strings.Split(tc.err.Error(), "\n")
+			assert.Len(t, lines, len(tc.flags))
+			for _, f := range tc.flags {
+				assert.Contains(t, tc.err.Error(), "--"+f.name+" ("+f.env+") ", "the setting that is wrong is named")
+			}
+		})
+	}
+}
+
+func TestWrongFlag(t *testing.T) {
+	_, err := parseEdge(map[string]string{"SHARDS": "many"}, "--port=eighty")
+	require.Error(t, err)
+	assert.Contains(t, err.Error(), "--port")
+	assert.Contains(t, err.Error(), "SHARDS", "what is wrong in the environment too")
+	_, err = parseEdge(nil, "--prot=80")
+	assert.ErrorContains(t, err, "--prot")
+}
+
+func TestOrigins(t *testing.T) {
+	for _, tc := range []struct {
+		origins string
+		ok      bool
+	}{
+		{"*", true}, {"null", true}, {"", true}, {"https://app.example.com", true}, {"http://localhost:3000,https://*.example.com", true},
+		{"*,https://a.example", false}, {"app.example.com", false}, {"https://a.example/", false}, {"https://", false},
+	} {
+		_, err := parseEdge(map[string]string{"CORS_ORIGINS": tc.origins})
+		assert.Equal(t, tc.ok, err == nil, "%q: %v", tc.origins, err)
+	}
+}
+
+func TestSecretsAreRedacted(t *testing.T) {
+	assert.Equal(t, "nats://u:xxxxx@a:4222,tls://xxxxx@b,nats://c:1", settings.Redact("nats://u:secret@a:4222, tls://secret@b,c:1"))
+	_, err := parseEdge(map[string]string{"NATS_URL": "nats://u:secret@a,http://u:secret@b"})
+	require.ErrorContains(t, err, "NATS_URL")
+	assert.NotContains(t, err.Error(), "secret")
+	assert.NotContains(t, settings.Redact("nats://u:sec%ret@a"), "sec")
+}
+
+func TestHelpTellsEverySetting(t *testing.T) {
+	edge, local, err := settings.Models()
+	require.NoError(t, err)
+	var out bytes.Buffer
+	src := settings.Source{Args: []string{"--help"}, Getenv: environment(wrong), Stdout: &out}
+	_, done, err := settings.ParseLocal(src)
+	require.NoError(t, err)
+	assert.True(t, done)
+	for _, f := range flags(local) {
+		assert.Contains(t, out.String(), "($"+f.env+")")
+	}
+	out.Reset()
+	_, _, done, err = settings.ParseEdge(src)
+	require.NoError(t, err)
+	assert.True(t, done)
+	for _, f := range flags(edge) {
+		assert.Contains(t, out.String(), "($"+f.env+")")
+	}
+	assert.Contains(t, out.String(), "healthcheck")
+	assert.NotContains(t, out.String(), wrong["LOG_LEVEL"], "no value of the environment, it may be secret")
+}
+
+func TestHealthcheckIsACommand(t *testing.T) {
+	cfg, command, done, err := settings.ParseEdge(settings.Source{
+		Args: []string{"healthcheck", "--ready"}, Getenv: environment(nil), Stdout: io.Discard,
+	})
+	require.NoError(t, err)
+	assert.False(t, done)
+	assert.Equal(t, "healthcheck", command)
+	assert.True(t, cfg.Healthcheck.Ready)
+}
