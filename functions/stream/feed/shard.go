@@ -37,6 +37,7 @@ type shard struct {
 	wheel   [beatSlices][]*Subscription // all members
 	tick    int                         // of the wheel
 	batch   []frame
+	picked  []frame  // those of the batch that a group gets
 	current int      // index in batch of the frame being matched
 	touched []*group // with hits in the batch
 }
@@ -165,12 +166,16 @@ func (s *shard) route(frames []frame, upTo uint64, pos event.ID) {
 }
 
 func (s *shard) deliver(g *group, frames []frame, upTo uint64, pos event.ID) {
-	picked := make([]frame, len(g.hits))
+	picked := s.picked[:0]
 	size := 0
-	for i, hit := range g.hits {
-		picked[i] = frames[hit]
-		size += len(picked[i].block)
+	for _, hit := range g.hits {
+		picked = append(picked, frames[hit])
+		size += len(frames[hit].block)
 	}
+	defer func() {
+		clear(picked)
+		s.picked = picked
+	}()
 	h := handful{
 		first: picked[0].index, upTo: upTo, from: s.pos, pos: pos,
 		events: len(picked), bytes: size, at: time.Now(),
