@@ -1,0 +1,210 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// Config is what a Fleet is made of.
+type Config struct {
+	Server netip.AddrPort
+	// Clients is how many connections read. Topic tells what each is for and
+	// Path what to ask the server for.
+	Clients int
+	Topic   func(client int) int
+	Path    func(topic int) string
+	// Stuck is how many more connect, ask for topic 0 and never read.
+	Stuck int
+	// Staying is how many of Clients, the last ones, a Storm leaves alone.
+	Staying int
+	// ConnectRate is in connections per second.
+	ConnectRate float64
+	// IDs says that events carry Sluice's ids, which are checked then.
+	IDs bool
+	// Head is the number of the last event published to a topic, 0 for none.
+	// It is called in the loop and must not block.
+	Head func(topic int) uint32
+	// Now is the clock that stamps are made with, in Unix nanoseconds.
+	Now func() int64
+}
+
+// Counts is the state of a fleet at one moment.
+type Counts struct {
+	At         int64 // Config.Now
+	Deliveries uint64
+	Bytes      uint64 // of response bodies
+
+	Open     int // clients whose response has begun, also those cut since
+	Refused  int // answered with something else than an event stream
+	Failed   int // connections that could not be made
+	Cut      int // closed by the server after the response had begun
+	StuckCut int // stuck clients closed by the server
+	// FirstError is why the first of the refused, failed or cut was.
+	FirstError error
+
+	Missing uint64 // events published and not (yet) received
+	Again   uint64 // events received twice or out of order
+	BadIDs  uint64 // events without an id, or whose id did not rise
+}
+
+// errEnd is what calls give once Run has returned.
+var errEnd = errors.New("the fleet has ended")
+
+// Fleet is a set of clients. Make one with New, and Run it.
+type Fleet struct {
+	cfg  Config
+	loop *loop
+}
+
+// New makes a fleet that has not connected yet. Where the system has no epoll
+// it returns an error.
+func New(cfg Config) (*Fleet, error) {
+	if cfg.Staying > cfg.Clients {
+		return nil, fmt.Errorf("%d of %d clients cannot stay", cfg.Staying, cfg.Clients)
+	}
+	l, err := newLoop(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &Fleet{cfg: cfg, loop: l}, nil
+}
+
+// Run serves the clients until ctx ends and then closes them all. It must be
+// called once; its error is that of the system.
+func (f *Fleet) Run(ctx context.Context) error { return f.loop.run(ctx) }
+
+// Connect opens all clients at Config.ConnectRate and waits until each has a
+// response or none can be had. Its error names the first failure.
+func (f *Fleet) Connect(ctx context.Context) error {
+	if err := f.do(ctx, func(l *loop) { l.connectAll() }); err != nil {
+		return err
+	}
+	for {
+		c, err := f.Counts(ctx)
+		if err != nil {
+			return fmt.Errorf("%d of %d clients are connected: %w", c.Open, f.cfg.Clients, err)
+		}
+		if c.Open+c.Failed+c.Refused >= f.cfg.Clients+f.cfg.Stuck {
+			return c.FirstError
+		}
+		if err := pause(ctx, 10*time.Millisecond); err != nil {
+			return fmt.Errorf("%d of %d clients are connected: %w", c.Open, f.cfg.Clients, err)
+		}
+	}
+}
+
+// Measure makes the events count for latency whose scheduled time is from
+// from and before to, in Unix nanoseconds.
+func (f *Fleet) Measure(ctx context.Context, from, to int64) error {
+	return f.do(ctx, func(l *loop) { l.tally.from, l.tally.to = from, to })
+}
+
+// Counts is the state now.
+func (f *Fleet) Counts(ctx context.Context) (c Counts, err error) {
+	err = f.do(ctx, func(l *loop) { c = l.counts() })
+	return c, err
+}
+
+// Settle waits until nothing that was published is missing, or for the time of
+// grace, and returns the state then. Clients that are not connected any more
+// are not waited for.
+func (f *Fleet) Settle(ctx context.Context, grace time.Duration) (Counts, error) {
+	for until := time.Now().Add(grace); ; {
+		var behind int
+		var c Counts
+		err := f.do(ctx, func(l *loop) { c, behind = l.counts(), l.behind() })
+		if err != nil || behind == 0 || !time.Now().Before(until) {
+			return c, err
+		}
+		if err := pause(ctx, 10*time.Millisecond); err != nil {
+			return c, err
+		}
+	}
+}
+
+// Latency is how late the measured events were. Lag is how late the loop
+// itself came to what it had to do, a client's data included: latencies of
+// that order are its own.
+func (f *Fleet) Latency(ctx context.Context) (latency, lag *hdrhistogram.Histogram, err error) {
+	err = f.do(ctx, func(l *loop) {
+		latency = hdrhistogram.Import(l.tally.latency.Export())
+		lag = hdrhistogram.Import(l.lag.Export())
+	})
+	return latency, lag, err
+}
+
+// Storm is how a reconnect storm went.
+type Storm struct {
+	// Reconnected is the time from the closing of all connections until the
+	// last client had a response again, CaughtUp until every client had all
+	// that was published by then. Zero: never within the time given.
+	Reconnected, CaughtUp time.Duration
+	// Each is the time from a client's connect until it had what was
+	// published when it connected.
+	Each *hdrhistogram.Histogram
+}
+
+// Storm closes all clients but those staying at once and connects them again
+// spread evenly over spread, each with the cursor behind events before the
+// last one it had. It waits until all have caught up, at most for limit. All
+// clients must be on one topic, the only one in the log.
+func (f *Fleet) Storm(ctx context.Context, spread time.Duration, behind uint32, limit time.Duration) (s Storm, err error) {
+	began := time.Now()
+	var refused error
+	if err := f.do(ctx, func(l *loop) { refused = l.storm(spread, behind) }); err != nil || refused != nil {
+		return s, errors.Join(err, refused)
+	}
+	var goal uint32
+	for time.Since(began) < limit && s.CaughtUp == 0 {
+		if err := pause(ctx, 5*time.Millisecond); err != nil {
+			return s, err
+		}
+		err := f.do(ctx, func(l *loop) {
+			if goal == 0 && l.reconnected() {
+				s.Reconnected = time.Since(began)
+				goal = f.cfg.Head(0)
+			}
+			if goal != 0 && l.allHave(goal) {
+				s.CaughtUp = time.Since(began)
+			}
+		})
+		if err != nil {
+			return s, err
+		}
+	}
+	return s, f.do(ctx, func(l *loop) { s.Each = hdrhistogram.Import(l.tally.recovery.Export()) })
+}
+
+// do runs fn in the loop and waits for it.
+func (f *Fleet) do(ctx context.Context, fn func(*loop)) error {
+	done := make(chan struct{})
+	select {
+	case f.loop.calls <- func() { fn(f.loop); close(done) }:
+	case <-f.loop.ended:
+		return errEnd
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	select {
+	case <-done:
+		return nil
+	case <-f.loop.ended:
+		return errEnd
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
