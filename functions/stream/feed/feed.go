@@ -21,6 +21,7 @@ type Feed struct {
 	topics  *Topics // what this instance serves
 	shards  []*shard
 	slots   chan struct{} // one for each replay chunk under way
+	parked  chan struct{} // one for each replay consumer kept from chunk to chunk
 	turns   chan struct{} // one for each client that catches up from the ring at this moment
 	metrics *metrics
 	loaded  chan struct{} // closed when the ring is loaded
@@ -56,6 +57,7 @@ func New(cfg Config) (*Feed, error) {
 		ring:   newRing(cfg.RingEvents, cfg.RingBytes),
 		topics: topics,
 		slots:  make(chan struct{}, cfg.ReplayConcurrency),
+		parked: make(chan struct{}, cfg.ReplayConcurrency),
 		turns:  make(chan struct{}, cfg.Shards),
 		loaded: make(chan struct{}),
 		subs:   map[*Subscription]struct{}{},

@@ -14,6 +14,9 @@ import (
 const (
 	chunkEvents = 256       // most events fetched at a time for one client
 	chunkBytes  = 256 << 10 // and about most bytes
+	firstBytes  = 16 << 10  // of the first chunk, which a slow client may keep in memory
+	// promptly is how fast a client must take a chunk to get a larger one.
+	promptly = 250 * time.Millisecond
 	// warmEvery is how often a client that waits gets a comment.
 	warmEvery = 10 * time.Second
 	// replayPause is how long a replay waits after a failure of NATS.
@@ -26,6 +29,8 @@ type replay struct {
 	sub       *Subscription
 	subjects  []string
 	consumer  string // "" when there is none
+	parked    bool   // it is kept while the client takes its chunk
+	bytes     int    // bound of the next chunk
 	delivered uint64
 	misses    int // times that the consumer did not answer
 	msgs      []*nats.Msg
@@ -38,7 +43,7 @@ type replay struct {
 func (s *Subscription) catchUp() error {
 	ctx, cancel := s.waiting()
 	defer cancel()
-	r := &replay{sub: s, subjects: s.topics.subjects()}
+	r := &replay{sub: s, subjects: s.topics.subjects(), bytes: firstBytes}
 	defer r.close()
 	for ctx.Err() == nil {
 		if _, ok := s.feed.ring.locate(s.pos); ok {
@@ -98,18 +103,34 @@ func (r *replay) step(ctx context.Context) error {
 		return err
 	}
 	block, frames, err := r.fetch(ctx)
+	r.park(err == nil && r.more) // what it delivered in vain must come again
 	<-s.feed.slots
 	if ctx.Err() != nil {
 		return nil
 	}
 	if err != nil {
-		r.close() // what it delivered meanwhile must come again
 		s.feed.cfg.Log.Warn("a replay waits for NATS", "err", err, "position", s.pos.String())
 		pause(ctx, replayPause)
 		return s.warm()
 	}
-	if block != nil {
-		if err := s.write(s.enc.wrap(block)); err != nil {
+	began := time.Now()
+	if err := r.write(block, frames); err != nil {
+		return err
+	}
+	if r.bytes = max(r.bytes/2, firstBytes); time.Since(began) < promptly {
+		r.bytes = min(r.bytes*4, chunkBytes)
+	}
+	if r.more {
+		return nil
+	}
+	return r.prove(ctx)
+}
+
+// write writes a chunk, after the gap that comes before it, if any.
+func (r *replay) write(gap []byte, frames []frame) error {
+	s := r.sub
+	if gap != nil {
+		if err := s.write(s.enc.wrap(gap)); err != nil {
 			return err
 		}
 	}
@@ -122,10 +143,7 @@ func (r *replay) step(ctx context.Context) error {
 		s.pos = frames[n-1].id
 		frames = frames[n:]
 	}
-	if r.more {
-		return nil
-	}
-	return r.prove(ctx)
+	return nil
 }
 
 // writable is how many frames make one write.
@@ -149,6 +167,7 @@ func (r *replay) slot(ctx context.Context) (ok bool, err error) {
 		case <-ctx.Done():
 			return false, nil
 		case r.sub.feed.slots <- struct{}{}:
+			r.unpark()
 			return true, nil
 		case <-warm.C:
 			if err := r.sub.warm(); err != nil {
@@ -215,7 +234,7 @@ func (r *replay) pull(ctx context.Context) error {
 		r.consumer, r.delivered, r.misses = cfg.Name, 0, 0
 	}
 	var err error
-	r.msgs, r.more, err = s.feed.log.pull(ctx, r.consumer, chunkEvents, chunkBytes)
+	r.msgs, r.more, err = s.feed.log.pull(ctx, r.consumer, chunkEvents, r.bytes)
 	if !errors.Is(err, errConsumerGone) {
 		return err
 	}
@@ -280,7 +299,11 @@ func (r *replay) prove(ctx context.Context) error {
 	if _, ok := s.feed.ring.locate(s.pos); ok {
 		return nil
 	}
+	if ok, err := r.slot(ctx); !ok {
+		return err
+	}
 	pos, ok, err := s.feed.log.scanned(ctx, r.subjects, s.pos)
+	<-s.feed.slots
 	if err != nil {
 		pause(ctx, replayPause)
 		return s.warm()
@@ -299,8 +322,34 @@ func (r *replay) prove(ctx context.Context) error {
 	return nil
 }
 
+// park keeps the consumer while the client takes its chunk, if wanted: only so
+// many may be kept, because a stream has 1,000 at most and a client that reads
+// 1 byte/s must not hold one.
+func (r *replay) park(wanted bool) {
+	if r.consumer == "" {
+		return
+	}
+	if wanted {
+		select {
+		case r.sub.feed.parked <- struct{}{}:
+			r.parked = true
+			return
+		default:
+		}
+	}
+	r.close()
+}
+
+func (r *replay) unpark() {
+	if r.parked {
+		<-r.sub.feed.parked
+		r.parked = false
+	}
+}
+
 // close deletes the consumer.
 func (r *replay) close() {
+	r.unpark()
 	if r.consumer != "" {
 		r.sub.feed.log.forget(r.consumer)
 		r.consumer = ""
