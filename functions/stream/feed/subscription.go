@@ -5,7 +5,6 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"sluice/functions/stream/sse"
 	"sluice/publisher/event"
