@@ -43,6 +43,9 @@ func (h *Handler) Wait() { h.watch.close() }
 // ends, directly as soon as the stream has begun.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q, bad := parse(r)
+	if q.everything {
+		q.Topics = h.cfg.Feed.Topics()
+	}
 	if bad == nil && !h.cfg.Feed.Serves(q.Topics) {
 		bad = &httpError{
 			status: http.StatusNotFound, code: "topic_not_served",

@@ -13,6 +13,7 @@ import (
 // request is a checked GET /stream.
 type request struct {
 	feed.Request
+	everything bool // no topic is named: all that the instance serves
 	busyInband bool // say over-limit in-band
 }
 
@@ -34,6 +35,7 @@ func parse(r *http.Request) (request, *httpError) {
 			filters = append(filters, f)
 		}
 	}
+	q.everything = len(filters) == 0
 	if q.Topics, err = feed.NewTopics(filters...); err != nil {
 		return q, badRequest("bad_topic", err.Error())
 	}
