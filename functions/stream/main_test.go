@@ -1,0 +1,57 @@
+package stream_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"runtime/pprof"
+	"strings"
+	"testing"
+	"time"
+
+	"sluice/functions/stream/streamtest"
+	"sluice/natsembed/natstest"
+)
+
+// rapidChecks is how many cases a property test tries: each is a conversation
+// over real sockets.
+const rapidChecks = "25"
+
+func TestMain(m *testing.M) {
+	natstest.RunNodeIfAsked()
+	streamtest.RunEdgeIfAsked()
+	_ = flag.Set("rapid.checks", rapidChecks) // the command line comes later and wins
+	code := m.Run()
+	if code == 0 {
+		code = checkNothingLeft()
+	}
+	os.Exit(code)
+}
+
+// checkNothingLeft is natstest.CheckGoroutines for the tests that run in
+// parallel: in the end none of our goroutines may live.
+func checkNothingLeft() int {
+	var left string
+	for range 100 {
+		var b strings.Builder
+		_ = pprof.Lookup("goroutine").WriteTo(&b, 2)
+		left = b.String()
+		if !strings.Contains(left, "sluice/functions/stream.") && !strings.Contains(left, "sluice/functions/stream/") {
+			return 0
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	fmt.Fprintln(os.Stderr, "goroutines are left over:\n"+left)
+	return 1
+}
+
+// ways runs a test over both ways to the socket.
+func ways(t *testing.T, test func(t *testing.T, way func(*streamtest.Options))) {
+	t.Helper()
+	t.Run("direct", func(t *testing.T) { test(t, direct) })
+	t.Run("through net/http", func(t *testing.T) { test(t, throughHTTP) })
+}
+
+func direct(*streamtest.Options) {}
+
+func throughHTTP(o *streamtest.Options) { o.Stream.ThroughHTTP = true }

@@ -1,0 +1,152 @@
+package streamtest
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"sluice/functions/stream"
+	"sluice/functions/stream/feed"
+	"sluice/functions/stream/sse"
+	"sluice/publisher/event"
+)
+
+// Options is what an edge is started with.
+type Options struct {
+	Feed   feed.Config   // Conn and Log are set by Start
+	Stream stream.Config // Feed, Encoder and Log are set by Start
+	Listen stream.ListenOptions
+	// NoWait returns from Start before the feed has read the log.
+	NoWait bool
+}
+
+// Edge is a running edge.
+type Edge struct {
+	URL     string // http://127.0.0.1:port
+	Feed    *feed.Feed
+	Handler *stream.Handler
+	Conn    *nats.Conn
+
+	server *http.Server
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup
+	stop   sync.Once
+}
+
+// Start starts an edge on the NATS servers at url, creates the stream when
+// there is none, and returns when the edge is ready. The edge ends with the
+// test.
+func Start(tb testing.TB, url string, change ...func(*Options)) *Edge {
+	tb.Helper()
+	o := Options{Listen: stream.ListenOptions{SendBuffer: 64 << 10}}
+	for _, c := range change {
+		c(&o)
+	}
+	log := slog.New(slog.NewTextHandler(tb.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
+	e, err := start(tb.Context(), url, o, log)
+	require.NoError(tb, err)
+	tb.Cleanup(e.Stop)
+	if !o.NoWait {
+		require.NoError(tb, e.waitLoaded())
+	}
+	return e
+}
+
+func start(ctx context.Context, url string, o Options, log *slog.Logger) (*Edge, error) {
+	nc, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond),
+		nats.ReconnectJitter(0, 0), nats.Timeout(5*time.Second))
+	if err != nil {
+		return nil, err
+	}
+	e := &Edge{Conn: nc}
+	if err := e.run(ctx, o, log); err != nil {
+		nc.Close()
+		return nil, err
+	}
+	return e, nil
+}
+
+// run ensures the stream and starts what an edge is made of.
+func (e *Edge) run(ctx context.Context, o Options, log *slog.Logger) error {
+	js, err := jetstream.New(e.Conn)
+	if err != nil {
+		return err
+	}
+	if o.Feed.Stream == "" {
+		o.Feed.Stream = event.DefaultStream
+	}
+	if _, err := event.EnsureStream(ctx, js, event.StreamConfig(o.Feed.Stream, event.StreamLimits{})); err != nil {
+		return err
+	}
+	encoder := sse.NewEncoder(o.Feed.Stream, 5*time.Second, event.DefaultMaxBytes)
+	o.Feed.Conn, o.Feed.Encoder, o.Feed.Log = e.Conn, encoder, log
+	if e.Feed, err = feed.New(o.Feed); err != nil {
+		return err
+	}
+	l, err := stream.Listen(ctx, "127.0.0.1:0", o.Listen)
+	if err != nil {
+		return err
+	}
+	o.Stream.Feed, o.Stream.Encoder, o.Stream.Log = e.Feed, encoder, log
+	e.Handler = stream.New(o.Stream)
+	e.serve(l)
+	feeding, cancel := context.WithCancel(context.Background())
+	e.cancel = cancel
+	e.tasks.Go(func() { _ = e.Feed.Run(feeding) })
+	return nil
+}
+
+func (e *Edge) serve(l net.Listener) {
+	mux := http.NewServeMux()
+	mux.Handle("GET /stream", e.Handler)
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	e.server = &http.Server{Handler: mux, Protocols: protocols, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
+	e.URL = "http://" + l.Addr().String()
+	e.tasks.Go(func() { _ = e.server.Serve(l) })
+}
+
+func (e *Edge) waitLoaded() error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	select {
+	case <-e.Feed.Loaded():
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Shutdown ends the edge as a process does on SIGTERM: clients are drained
+// within the given time, then all stops.
+func (e *Edge) Shutdown(over, within time.Duration) {
+	e.Handler.Drain()
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	e.Feed.Drain(ctx, over)
+	e.Stop()
+}
+
+// Stop ends the edge at once; clients see their connections break. It returns
+// when all its goroutines have ended.
+func (e *Edge) Stop() {
+	e.stop.Do(func() {
+		e.cancel() // ends all streams
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		_ = e.server.Shutdown(ctx)
+		_ = e.server.Close()
+		e.tasks.Wait()
+		e.Handler.Wait()
+		e.Conn.Close()
+	})
+}

@@ -1,0 +1,162 @@
+package streamtest
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/shirou/gopsutil/v4/process"
+	"github.com/stretchr/testify/require"
+
+	"sluice/functions/stream"
+)
+
+// edgeEnv tells a test binary to be an edge: ProcessOptions as JSON.
+const edgeEnv = "SLUICE_STREAMTEST_EDGE"
+
+// ProcessOptions is what an edge in a process of its own is started with.
+type ProcessOptions struct {
+	NATS         string // servers, separated by commas
+	ThroughHTTP  bool
+	RingEvents   int
+	PendingMsgs  int
+	PendingBytes int64
+	Heartbeat    time.Duration
+	// DrainTimeout is over what time SIGTERM staggers the ends of clients.
+	DrainTimeout time.Duration
+}
+
+func (o ProcessOptions) edge() Options {
+	var e Options
+	e.Listen = stream.ListenOptions{SendBuffer: 64 << 10}
+	e.Stream.ThroughHTTP = o.ThroughHTTP
+	e.Feed.RingEvents, e.Feed.PendingMsgs, e.Feed.PendingBytes = o.RingEvents, o.PendingMsgs, o.PendingBytes
+	e.Feed.HeartbeatInterval = o.Heartbeat
+	return e
+}
+
+// RunEdgeIfAsked is one of the first lines of TestMain in a package whose tests
+// use StartProcess. In a process that StartProcess started it runs an edge and
+// never returns; else it does nothing.
+func RunEdgeIfAsked() {
+	if text := os.Getenv(edgeEnv); text != "" {
+		if err := runEdge(text); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+}
+
+// runEdge runs an edge until SIGTERM, or until its parent dies.
+func runEdge(text string) error {
+	var o ProcessOptions
+	if err := json.Unmarshal([]byte(text), &o); err != nil {
+		return fmt.Errorf("%s: %w", edgeEnv, err)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	e, err := start(ctx, o.NATS, o.edge(), log)
+	if err != nil {
+		return err
+	}
+	if err := e.waitLoaded(); err != nil {
+		return err
+	}
+	fmt.Println(e.URL, e.Conn.ConnectedUrl())
+	orphan := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(io.Discard, os.Stdin)
+		orphan <- errors.Join(errors.New("the parent is gone"), err)
+	}()
+	select {
+	case err := <-orphan:
+		return err
+	case <-ctx.Done():
+		e.Shutdown(o.DrainTimeout, o.DrainTimeout+time.Second)
+		return nil
+	}
+}
+
+// Process is an edge in a process of its own: the test binary, run again. Its
+// methods are for one goroutine.
+type Process struct {
+	URL  string
+	NATS string // the server to which it connected at its start
+
+	cmd   *exec.Cmd
+	stdin io.Closer
+}
+
+// StartProcess starts an edge and returns when it is ready. It is killed at the
+// end of the test. The package's TestMain must call RunEdgeIfAsked first.
+func StartProcess(tb testing.TB, o ProcessOptions) *Process {
+	tb.Helper()
+	text, err := json.Marshal(o)
+	require.NoError(tb, err)
+	self, err := os.Executable()
+	require.NoError(tb, err)
+	log, err := os.Create(filepath.Join(tb.TempDir(), "edge.log"))
+	require.NoError(tb, err)
+	defer log.Close()
+	p := &Process{cmd: exec.Command(self)}
+	p.cmd.Env, p.cmd.Stderr = append(os.Environ(), edgeEnv+"="+string(text)), log
+	p.stdin, err = p.cmd.StdinPipe()
+	require.NoError(tb, err)
+	stdout, err := p.cmd.StdoutPipe()
+	require.NoError(tb, err)
+	require.NoError(tb, p.cmd.Start())
+	tb.Cleanup(func() {
+		p.Kill()
+		if tb.Failed() {
+			said, _ := os.ReadFile(log.Name())
+			tb.Logf("the edge %s said:\n%s", p.URL, said)
+		}
+	})
+	line, _ := bufio.NewReader(stdout).ReadString('\n')
+	fields := strings.Fields(line)
+	require.Len(tb, fields, 2, "the edge did not start; does TestMain call RunEdgeIfAsked?")
+	p.URL, p.NATS = fields[0], fields[1]
+	return p
+}
+
+// Kill ends the process with SIGKILL, if it lives, and waits until it is gone.
+func (p *Process) Kill() {
+	if p.cmd.ProcessState == nil {
+		_ = p.cmd.Process.Kill()
+		_ = p.cmd.Wait() // it was killed: the error says nothing more
+		_ = p.stdin.Close()
+	}
+}
+
+// Terminate sends SIGTERM.
+func (p *Process) Terminate(tb testing.TB) {
+	tb.Helper()
+	require.NoError(tb, p.cmd.Process.Signal(syscall.SIGTERM))
+}
+
+// Wait waits for the process to end by itself.
+func (p *Process) Wait() error { return p.cmd.Wait() }
+
+// RSS is the memory that the process holds, in bytes.
+func (p *Process) RSS(tb testing.TB) uint64 {
+	tb.Helper()
+	ps, err := process.NewProcess(int32(p.cmd.Process.Pid))
+	require.NoError(tb, err)
+	mem, err := ps.MemoryInfo()
+	require.NoError(tb, err)
+	return mem.RSS
+}
