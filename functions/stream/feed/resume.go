@@ -152,8 +152,12 @@ func (f *Feed) reach(ctx context.Context, id event.ID, gap sse.Gap) (event.ID, s
 	return id, complete, nil
 }
 
-// since begins before the first event stored at t or later.
+// since begins before the first event stored at t or later. A time to come is
+// now, also those that Unix nanoseconds do not reach.
 func (f *Feed) since(ctx context.Context, t time.Time) (event.ID, sse.Open, error) {
+	if now := time.Now(); t.After(now) {
+		t = now
+	}
 	if pos, ok := f.ring.since(t.UnixNano()); ok {
 		return pos, complete, nil
 	}
