@@ -37,7 +37,8 @@ type Config struct {
 type Counts struct {
 	At         int64 // Config.Now
 	Deliveries uint64
-	Bytes      uint64 // of response bodies
+	Bytes      uint64        // of response bodies
+	CPU        time.Duration // what the fleet itself has used
 
 	Open     int // clients whose response has begun, also those cut since
 	Refused  int // answered with something else than an event stream
@@ -99,14 +100,15 @@ func (f *Fleet) Connect(ctx context.Context) error {
 }
 
 // Measure makes the events count for latency whose scheduled time is from
-// from and before to, in Unix nanoseconds.
+// from and before to, in Unix nanoseconds, and the fleet's own lag in that
+// time.
 func (f *Fleet) Measure(ctx context.Context, from, to int64) error {
 	return f.do(ctx, func(l *loop) { l.tally.from, l.tally.to = from, to })
 }
 
 // Counts is the state now.
 func (f *Fleet) Counts(ctx context.Context) (c Counts, err error) {
-	err = f.do(ctx, func(l *loop) { c = l.counts() })
+	err = f.do(ctx, func(l *loop) { c = l.counts(); c.CPU = l.cpu() })
 	return c, err
 }
 

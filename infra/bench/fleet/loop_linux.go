@@ -123,10 +123,13 @@ func (l *loop) ticked() {
 	if n, err := unix.Read(l.timer, b[:]); err != nil || n != len(b) {
 		return
 	}
-	late := max(0, l.cfg.Now()-l.due)
+	now := l.cfg.Now()
+	late := max(0, now-l.due)
 	for range binary.NativeEndian.Uint64(b[:]) {
 		// A tick that was missed was late by less than the one before it.
-		Record(l.lag, late)
+		if now >= l.tally.from && now < l.tally.to {
+			Record(l.lag, late)
+		}
 		late = max(0, late-int64(tick))
 		l.due += int64(tick)
 	}
@@ -172,6 +175,15 @@ func (l *loop) connectSome() {
 		l.connect(d.at, d.resume)
 		d.at++
 	}
+}
+
+// cpu is what the loop's thread has used.
+func (l *loop) cpu() time.Duration {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_THREAD, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // behind is how many connected clients lack events.

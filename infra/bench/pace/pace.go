@@ -72,6 +72,7 @@ func (p *Progress) Run(ctx context.Context, clock Clock, s Schedule, call func(n
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	p.mu.Lock()
+	p.behind.Store(0)
 	p.overslept = hdrhistogram.New(int64(time.Microsecond), int64(time.Minute), 3)
 	p.mu.Unlock()
 	for n := 0; n < s.Count; {

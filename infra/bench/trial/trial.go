@@ -1,0 +1,275 @@
+package trial
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sync/atomic"
+	"time"
+
+	"sluice/infra/bench/fleet"
+	"sluice/infra/bench/pace"
+	"sluice/infra/bench/peer"
+	"sluice/infra/bench/stamp"
+)
+
+// trial is one under way.
+type trial struct {
+	Scenario
+	server *peer.Server
+	clock  pace.Clock
+	pub    peer.Publisher
+	fleet  *fleet.Fleet
+	names  []string        // of the topics
+	heads  []atomic.Uint32 // number of the last event of each topic
+	pace   pace.Progress
+	result Result
+}
+
+// Run runs a scenario against a server that serves nobody else. It takes about
+// Warmup, Duration and the time to connect; ctx ends it sooner. Its error is
+// that of the trial; what the server did wrong is in the Result.
+func Run(ctx context.Context, server *peer.Server, s Scenario) (Result, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, s.limit(), fmt.Errorf("the trial took longer than %s", s.limit()))
+	defer cancel()
+	t := &trial{
+		Scenario: s, server: server, clock: pace.NewClock(),
+		heads:  make([]atomic.Uint32, s.topics()),
+		result: Result{Server: server.Name, Scenario: s, CPU: math.NaN(), Cores: math.NaN()},
+	}
+	for i := range t.heads {
+		t.names = append(t.names, s.topic(i))
+	}
+	if err := t.run(ctx); err != nil {
+		return t.result, fmt.Errorf("%s, %s: %w", server.Name, s.Name, err)
+	}
+	return t.result, nil
+}
+
+func (t *trial) run(ctx context.Context) error {
+	var err error
+	if t.pub, err = t.server.Publisher(ctx, t.Pending); err != nil {
+		return err
+	}
+	defer t.pub.Close()
+	if err := t.prefill(ctx); err != nil {
+		return err
+	}
+	if t.fleet, err = fleet.New(t.fleetConfig()); err != nil {
+		return err
+	}
+	clients, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- t.fleet.Run(clients) }()
+	err = t.load(ctx)
+	stop()
+	return errors.Join(err, <-ended)
+}
+
+func (t *trial) fleetConfig() fleet.Config {
+	cfg := fleet.Config{
+		Server: t.server.Addr, Clients: t.clients(), Stuck: t.Stuck,
+		ConnectRate: t.ConnectRate, IDs: t.server.IDs, Now: t.clock.Now,
+		Topic: func(client int) int { return client % len(t.names) },
+		Path:  func(topic int) string { return t.server.Path(t.names[topic]) },
+		Head:  func(topic int) uint32 { return t.heads[topic].Load() },
+	}
+	if t.Storm != nil {
+		cfg.Staying = t.Storm.Staying
+	}
+	return cfg
+}
+
+// prefill publishes what the clients of a storm will not have.
+func (t *trial) prefill(ctx context.Context) error {
+	if t.Storm == nil {
+		return nil
+	}
+	if err := t.publish(ctx, pace.Schedule{Start: t.clock.Now(), Rate: prefillRate, Count: t.Storm.Behind}); err != nil {
+		return err
+	}
+	return t.pub.Flush(ctx)
+}
+
+func (t *trial) publish(ctx context.Context, s pace.Schedule) error {
+	return t.pace.Run(ctx, t.clock, s, func(n int, due int64) error {
+		topic := n % len(t.names)
+		seq := t.heads[topic].Load() + 1
+		data := stamp.Append(make([]byte, 0, stamp.Around+t.Payload), due, seq, t.Payload)
+		if err := t.pub.Publish(ctx, t.names[topic], data); err != nil {
+			return err
+		}
+		t.heads[topic].Store(seq)
+		return nil
+	})
+}
+
+// load connects the clients, publishes and measures.
+func (t *trial) load(ctx context.Context) error {
+	if err := t.connect(ctx); err != nil {
+		return err
+	}
+	start := t.clock.Now() + int64(100*time.Millisecond)
+	publishing, enough := context.WithCancelCause(ctx)
+	published := make(chan error, 1)
+	go func() {
+		count := max(1, int(t.Rate*t.published().Seconds()))
+		published <- t.publish(publishing, pace.Schedule{Start: start, Rate: t.Rate, Count: count})
+	}()
+	err := t.measure(ctx, start+int64(t.Warmup))
+	if err != nil || t.Storm != nil {
+		enough(errEnough)
+	}
+	if e := <-published; !errors.Is(e, errEnough) {
+		err = errors.Join(err, e)
+	}
+	enough(nil)
+	if err != nil {
+		return err
+	}
+	return t.finish(ctx)
+}
+
+var errEnough = errors.New("enough is published")
+
+// connect opens the clients and weighs them.
+func (t *trial) connect(ctx context.Context) error {
+	if err := t.wait(ctx, t.clock.Now()+int64(idleTime/2)); err != nil {
+		return err
+	}
+	before, err := t.server.Usage(ctx)
+	if err != nil {
+		return err
+	}
+	if err := t.fleet.Connect(ctx); err != nil {
+		return err
+	}
+	if err := t.wait(ctx, t.clock.Now()+int64(idleTime)); err != nil {
+		return err
+	}
+	idle, err := t.server.Usage(ctx)
+	t.result.RSSBefore, t.result.RSSIdle = before.RSS, idle.RSS
+	return err
+}
+
+// measure watches the window that begins at from.
+func (t *trial) measure(ctx context.Context, from int64) error {
+	to := from + int64(t.Duration)
+	if t.Storm != nil {
+		to = math.MaxInt64
+	}
+	if err := t.fleet.Measure(ctx, from, to); err != nil {
+		return err
+	}
+	if err := t.wait(ctx, from); err != nil {
+		return err
+	}
+	a, err := t.look(ctx)
+	if err != nil {
+		return err
+	}
+	if t.Storm != nil {
+		err = t.storm(ctx)
+	} else {
+		err = t.wait(ctx, to)
+	}
+	if err != nil {
+		return err
+	}
+	b, err := t.look(ctx)
+	t.result.window(a, b, t.server.KnowsUsage())
+	return err
+}
+
+// moment is what is known at one time.
+type moment struct {
+	fleet.Counts
+	peer.Usage
+}
+
+func (t *trial) look(ctx context.Context) (m moment, err error) {
+	m.Counts, err = t.fleet.Counts(ctx)
+	if err == nil {
+		m.Usage, err = t.server.Usage(ctx)
+	}
+	return m, err
+}
+
+func (r *Result) window(a, b moment, usage bool) {
+	seconds := float64(b.At-a.At) / 1e9
+	n := float64(b.Deliveries - a.Deliveries)
+	r.PerSecond = n / seconds
+	r.Expected = r.Scenario.Rate * float64(r.Scenario.clients()/r.Scenario.topics())
+	if n > 0 {
+		r.BytesPerEvent = float64(b.Bytes-a.Bytes) / n
+		r.GeneratorCPU = (b.Counts.CPU - a.Counts.CPU).Seconds() * 1e6 / n
+	}
+	if usage {
+		cpu := (b.Usage.CPU - a.Usage.CPU).Seconds()
+		r.Cores = cpu / seconds
+		if n > 0 {
+			r.CPU = cpu * 1e6 / n
+		}
+	}
+}
+
+// storm has the clients reconnect.
+func (t *trial) storm(ctx context.Context) error {
+	requests, err := peer.CountRequests(t.server.NATS)
+	if err != nil {
+		return err
+	}
+	defer requests.Close()
+	s, err := t.fleet.Storm(ctx, t.Storm.Within, uint32(t.Storm.Behind), t.Storm.Limit)
+	if err != nil {
+		return err
+	}
+	r := &StormResult{
+		Reconnected: s.Reconnected, CaughtUp: s.CaughtUp,
+		P50: Quantile(s.Each, 0, .50), P99: Quantile(s.Each, 0, .99),
+	}
+	if r.Requests, err = requests.Counts(); err != nil {
+		return err
+	}
+	for _, n := range r.Requests {
+		r.Total += n
+	}
+	t.result.Storm = r
+	return t.wait(ctx, t.clock.Now()+int64(afterStorm))
+}
+
+// finish waits for what is still on its way and takes stock.
+func (t *trial) finish(ctx context.Context) error {
+	if err := t.pub.Flush(ctx); err != nil {
+		return err
+	}
+	counts, err := t.fleet.Settle(ctx, t.Grace)
+	if err != nil {
+		return err
+	}
+	t.result.counts(counts)
+	latency, lag, err := t.fleet.Latency(ctx)
+	if err != nil {
+		return err
+	}
+	t.result.latency(latency)
+	t.result.ClientLag = time.Duration(lag.ValueAtQuantile(99))
+	t.result.Overslept = t.pace.Overslept(99)
+	t.result.PublishDelay = t.pace.Behind()
+	after, err := t.server.Usage(ctx)
+	t.result.RSSAfter = after.RSS
+	return err
+}
+
+// wait waits until a time of the clock.
+func (t *trial) wait(ctx context.Context, until int64) error {
+	timer := time.NewTimer(time.Duration(until - t.clock.Now()))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
