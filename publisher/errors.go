@@ -28,13 +28,19 @@ var (
 // a replicated stream is still storing an event of the same message id.
 const duplicateInProcess jetstream.ErrorCode = 10158
 
+// inProcess reports whether err is duplicateInProcess.
+func inProcess(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == duplicateInProcess
+}
+
 // passes reports whether an attempt that ended with err is worth another one:
 // the connection, the stream's leader or its resources failed, not the event.
 func passes(err error) bool {
 	var api *jetstream.APIError
 	if errors.As(err, &api) {
 		return api.Code >= http.StatusInternalServerError ||
-			api.Code == http.StatusTooManyRequests || api.ErrorCode == duplicateInProcess
+			api.Code == http.StatusTooManyRequests || inProcess(err)
 	}
 	return !errors.Is(err, nats.ErrMaxPayload) && !errors.Is(err, nats.ErrBadSubject) &&
 		!errors.Is(err, nats.ErrHeadersNotSupported)

@@ -13,10 +13,11 @@ import (
 
 // The defaults of Options.
 const (
-	DefaultMaxPending   = 1024
-	DefaultTimeout      = time.Minute
-	DefaultAckTimeout   = 3 * time.Second
-	DefaultDrainTimeout = 8 * time.Second
+	DefaultMaxPending      = 1024
+	DefaultTimeout         = time.Minute
+	DefaultAckTimeout      = 3 * time.Second
+	DefaultConflictTimeout = 15 * time.Second
+	DefaultDrainTimeout    = 8 * time.Second
 )
 
 // Options is how a Publisher works. Conn is required; the zero value of every
@@ -44,6 +45,12 @@ type Options struct {
 	Timeout time.Duration
 	// AckTimeout is how long one attempt waits for its acknowledgement.
 	AckTimeout time.Duration
+	// ConflictTimeout is how long a replicated stream may call a message id "in
+	// process" before the publisher takes it for lost there. nats-server
+	// 2.15.2 can keep an id so for the whole duplicate window when its leader
+	// steps down, though the event is not stored. It must be longer than the
+	// 10 s that a leader without a quorum stays one.
+	ConflictTimeout time.Duration
 	// DrainTimeout is what is left to Run after its context has ended.
 	DrainTimeout time.Duration
 	// Name is the producer's name in event.ProducersBucket.
@@ -62,6 +69,7 @@ func (o *Options) complete() error {
 	orDefault(&o.MaxPending, DefaultMaxPending)
 	orDefault(&o.Timeout, DefaultTimeout)
 	orDefault(&o.AckTimeout, DefaultAckTimeout)
+	orDefault(&o.ConflictTimeout, DefaultConflictTimeout)
 	orDefault(&o.DrainTimeout, DefaultDrainTimeout)
 	orDefault(&o.Name, event.DefaultProducer)
 	if o.Log == nil {
@@ -70,7 +78,8 @@ func (o *Options) complete() error {
 	if o.Conn == nil {
 		return errors.New("publisher: Options.Conn is nil")
 	}
-	if o.MaxPending < 0 || o.MaxEventBytes < 0 || o.Timeout < 0 || o.AckTimeout < 0 || o.DrainTimeout < 0 || o.Every < 0 {
+	if o.MaxPending < 0 || o.MaxEventBytes < 0 || o.Timeout < 0 || o.AckTimeout < 0 ||
+		o.ConflictTimeout < 0 || o.DrainTimeout < 0 || o.Every < 0 {
 		return errors.New("publisher: a bound in Options is negative")
 	}
 	return CheckName(o.Name)

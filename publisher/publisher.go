@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
@@ -36,7 +37,9 @@ type Publisher struct {
 	// wake tells the sender that the mailbox changed; one token is enough.
 	wake chan struct{}
 
-	noRecord atomic.Bool // the permission for the producer's record is missing
+	// records ends when NATS refuses this user the producer's record.
+	records    context.Context
+	endRecords context.CancelCauseFunc
 
 	failuresLogged atomic.Int64
 
@@ -50,8 +53,11 @@ type Publisher struct {
 // item is one event between Publish and its settlement.
 type item struct {
 	event    Event
+	made     bool // the publisher made the message id
 	order    uint64
 	attempts int
+	// conflict is since when the stream has called the id in process.
+	conflict time.Time
 }
 
 // outcome is how one attempt to publish ended.
@@ -74,6 +80,7 @@ func New(ctx context.Context, opts Options) (*Publisher, error) {
 		wake:     make(chan struct{}, 1),
 	}
 	p.life, p.end = context.WithCancelCause(context.Background())
+	p.records, p.endRecords = context.WithCancelCause(context.Background())
 	js, err := jetstream.New(opts.Conn,
 		jetstream.WithPublishAsyncAckHandler(func(_ jetstream.JetStream, m *nats.Msg, ack *jetstream.PubAck) {
 			p.report(outcome{msg: m, ack: ack})
@@ -102,8 +109,8 @@ func New(ctx context.Context, opts Options) (*Publisher, error) {
 func (p *Publisher) watchErrors() {
 	next := p.opts.Conn.ErrorHandler()
 	p.opts.Conn.SetErrorHandler(func(c *nats.Conn, sub *nats.Subscription, err error) {
-		if refusesRecord(err) && !p.noRecord.Swap(true) {
-			p.opts.Log.Debug("the producer's record is refused", "err", err)
+		if refusesRecord(err) {
+			p.endRecords(err)
 		}
 		if refused := refusal(err); refused != nil {
 			p.end(refused)
@@ -124,10 +131,11 @@ func (p *Publisher) Publish(ctx context.Context, e Event) error {
 		p.Refuse(err)
 		return err
 	}
+	it := &item{event: e}
 	if e.MsgID == "" {
-		e.MsgID = p.idPrefix + strconv.FormatUint(p.ids.Add(1), 36)
+		it.made, it.event.MsgID = true, p.makeID()
 	}
-	err := p.enqueue(ctx, e)
+	err := p.enqueue(ctx, it)
 	if err != nil {
 		p.mu.Lock()
 		p.ledger.fail(err)
@@ -136,7 +144,7 @@ func (p *Publisher) Publish(ctx context.Context, e Event) error {
 	return err
 }
 
-func (p *Publisher) enqueue(ctx context.Context, e Event) error {
+func (p *Publisher) enqueue(ctx context.Context, it *item) error {
 	select {
 	case p.slots <- struct{}{}:
 	case <-p.life.Done():
@@ -150,11 +158,15 @@ func (p *Publisher) enqueue(ctx context.Context, e Event) error {
 		<-p.slots
 		return context.Cause(p.life)
 	}
-	p.queue = append(p.queue, &item{event: e})
+	p.queue = append(p.queue, it)
 	p.ledger.pending++
 	p.mu.Unlock()
 	p.signal()
 	return nil
+}
+
+func (p *Publisher) makeID() string {
+	return p.idPrefix + strconv.FormatUint(p.ids.Add(1), 36)
 }
 
 // Refuse logs an event that is none, such as a line that is not JSON, and
@@ -193,6 +205,7 @@ func (p *Publisher) Summary() Summary {
 // pending count as failed, though the log may hold them: Flush first.
 func (p *Publisher) Close() {
 	p.end(ErrClosed)
+	p.endRecords(ErrClosed)
 	p.wg.Wait()
 	p.js.CleanupPublisher()
 }

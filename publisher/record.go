@@ -1,6 +1,7 @@
 package publisher
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,9 +25,8 @@ const (
 // record is the producer's entry in event.ProducersBucket: what /health shows
 // of the run.
 type record struct {
-	p       *Publisher
-	entry   event.Producer
-	created bool // making the bucket was tried
+	p     *Publisher
+	entry event.Producer
 }
 
 func newRecord(p *Publisher) *record {
@@ -63,27 +63,29 @@ func (r *record) finish(ctx context.Context, runErr error) {
 }
 
 func (r *record) write(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
+	if r.p.records.Err() != nil {
+		return
+	}
+	asked := ctx
+	ctx, cancel := context.WithTimeout(asked, recordTimeout)
 	defer cancel()
+	defer context.AfterFunc(r.p.records, cancel)()
 	sum := r.p.Summary()
 	r.entry.Published, r.entry.Failed = sum.Published, sum.Failed
 	err := r.put(ctx)
-	if errors.Is(err, jetstream.ErrNoStreamResponse) && r.p.opts.Create && !r.created {
-		r.created = true
+	if errors.Is(err, jetstream.ErrNoStreamResponse) && r.p.opts.Create {
 		if _, err = event.EnsureProducers(ctx, r.p.js, r.p.opts.Limits.Replicas); err == nil {
 			err = r.put(ctx)
 		}
 	}
-	if err != nil {
-		r.p.opts.Log.Debug("the producer's record is not written", "bucket", event.ProducersBucket, "err", err)
+	if err != nil && asked.Err() == nil {
+		r.p.opts.Log.Debug("the producer's record is not written", "bucket", event.ProducersBucket,
+			"err", cmp.Or(context.Cause(r.p.records), err))
 	}
 }
 
 // put publishes the record: a KV Put cannot set a time to live.
 func (r *record) put(ctx context.Context) error {
-	if r.p.noRecord.Load() {
-		return nats.ErrPermissionViolation
-	}
 	data, err := json.Marshal(r.entry)
 	if err != nil {
 		return err

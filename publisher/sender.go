@@ -3,7 +3,6 @@ package publisher
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -100,19 +99,19 @@ func (s *sender) collect() {
 
 // advance sends what may be sent now.
 func (s *sender) advance() {
-	if s.phase == draining && len(s.flight) == 0 {
-		s.settleDown()
-	}
 	for s.phase == flowing && len(s.backlog) > 0 {
 		now := s.p.opts.Conn.Stats().Reconnects
 		if now != s.reconnects && len(s.flight) > 0 {
 			// What is on the way went to a connection that is gone; nats.go
 			// will say so, but only after this.
 			s.halt(nats.ErrDisconnected)
-			return
+			break
 		}
 		s.reconnects = now
 		s.send(s.next())
+	}
+	if s.phase == draining && len(s.flight) == 0 {
+		s.settleDown()
 	}
 }
 
@@ -126,8 +125,12 @@ func (s *sender) settleDown() {
 		s.flow()
 		return
 	}
+	if s.p.opts.Conn.IsClosed() {
+		s.p.end(fmt.Errorf("%w: %w", ErrGaveUp, nats.ErrConnectionClosed))
+		return
+	}
 	left := s.p.opts.Timeout - time.Since(s.stalled)
-	if left <= 0 || errors.Is(s.cause, nats.ErrConnectionClosed) {
+	if left <= 0 {
 		s.p.end(fmt.Errorf("%w: the log acknowledged nothing for %s (PUBLISH_TIMEOUT %s), the last error: %w",
 			ErrGaveUp, time.Since(s.stalled).Round(time.Millisecond), s.p.opts.Timeout, s.cause))
 		return
@@ -173,14 +176,27 @@ func (s *sender) send(it *item) {
 
 // missed takes the failure of an attempt: the event's end, or one to repeat.
 func (s *sender) missed(it *item, err error) {
-	if !passes(err) {
-		s.p.settle(func(l *ledger) { l.fail(err) })
-		s.p.logFailure("the log refused an event", "topic", it.event.Topic, "msg_id", it.event.MsgID, "err", err)
-		s.answered()
+	again := passes(err)
+	if !inProcess(err) {
+		it.conflict = time.Time{}
+	} else if it.conflict.IsZero() {
+		it.conflict = time.Now()
+	} else if time.Since(it.conflict) > s.p.opts.ConflictTimeout {
+		it.conflict = time.Time{}
+		if again = it.made; again {
+			it.event.MsgID = s.p.makeID()
+		} else { // another id would lose what the caller's is for
+			err = fmt.Errorf("the stream has not stored the event and keeps its message id: publish it again after the duplicate window: %w", err)
+		}
+	}
+	if again {
+		s.failed = append(s.failed, it)
+		s.halt(err)
 		return
 	}
-	s.failed = append(s.failed, it)
-	s.halt(err)
+	s.p.settle(func(l *ledger) { l.fail(err) })
+	s.p.logFailure("the log refused an event", "topic", it.event.Topic, "msg_id", it.event.MsgID, "err", err)
+	s.answered()
 }
 
 func (s *sender) acknowledged(it *item, ack *jetstream.PubAck) {
