@@ -28,7 +28,7 @@ func (p *Publisher) lookUp(ctx context.Context) error {
 		return fmt.Errorf("MAX_EVENT_BYTES is %d, more than the %d that max_payload of this NATS server leaves for data",
 			p.opts.MaxEventBytes, room)
 	}
-	ctx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(p.life, cancel)()
 
@@ -41,8 +41,8 @@ func (p *Publisher) lookUp(ctx context.Context) error {
 		}
 		return info, err
 	},
-		backoff.WithBackOff(newBackOff()),
-		backoff.WithMaxElapsedTime(p.opts.Timeout),
+		backoff.WithBackOff(NewBackOff(p.opts.Timeout)),
+		backoff.WithMaxElapsedTime(0), // the back-off knows
 		backoff.WithNotify(func(err error, wait time.Duration) {
 			p.opts.Log.Warn("JetStream does not answer for the stream, trying again", "stream", p.opts.Stream,
 				"err", err, "wait", wait.Round(time.Millisecond), "timeout", p.opts.Timeout)
@@ -83,13 +83,4 @@ func mayAppear(err error) bool {
 	}
 	api := js.APIError() // nil when nats.go itself refused, such as a bad name
 	return api != nil && api.Code >= http.StatusInternalServerError
-}
-
-// newBackOff is how long to wait between attempts: from 50 ms to 1 s, each
-// half as much again, spread by half.
-func newBackOff() *backoff.ExponentialBackOff {
-	b := backoff.NewExponentialBackOff()
-	b.InitialInterval, b.MaxInterval = 50*time.Millisecond, time.Second
-	b.Reset()
-	return b
 }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/nats-io/nats.go"
+
+	"sluice/publisher"
 )
 
 const (
@@ -62,7 +64,8 @@ func connect(ctx context.Context, cfg *config, log *slog.Logger) (*nats.Conn, er
 		}
 		return conn, err
 	},
-		backoff.WithMaxElapsedTime(cfg.ConnectTimeout),
+		backoff.WithBackOff(publisher.NewBackOff(cfg.ConnectTimeout)),
+		backoff.WithMaxElapsedTime(0), // the back-off knows
 		backoff.WithNotify(func(err error, wait time.Duration) {
 			log.Warn("NATS is not reachable, trying again", "NATS_URL", where, "err", err,
 				"wait", wait.Round(time.Millisecond), "CONNECT_TIMEOUT", cfg.ConnectTimeout)
