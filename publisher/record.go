@@ -19,7 +19,7 @@ const (
 	recordPeriod = 10 * time.Second
 	// recordTimeout bounds one write of the record. A run never fails, nor
 	// waits longer, because of it.
-	recordTimeout = 2 * time.Second
+	recordTimeout = time.Second
 )
 
 // record is the producer's entry in event.ProducersBucket: what /health shows

@@ -3,7 +3,9 @@ package publisher
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -44,7 +46,8 @@ type sender struct {
 	// stalled is when the log last acknowledged an event after the first
 	// failure; zero while flowing.
 	stalled time.Time
-	cause   error // of the last failed attempt
+	cause   error  // of the last failed attempt
+	said    string // the cause that was logged last
 	// reconnects is the connection's count when the attempts on the way began.
 	reconnects uint64
 }
@@ -82,7 +85,11 @@ func (s *sender) collect() {
 		s.orders++
 		it.order = s.orders
 	}
-	s.backlog = append(s.backlog, queue...)
+	if len(s.backlog) == 0 {
+		s.backlog = queue // as nearly always: no copy
+	} else {
+		s.backlog = append(s.backlog, queue...)
+	}
 	for _, o := range outcomes {
 		it, ours := s.flight[o.msg]
 		if !ours {
@@ -136,7 +143,12 @@ func (s *sender) settleDown() {
 		return
 	}
 	wait := min(s.backoff.NextBackOff(), left)
-	s.p.opts.Log.Warn("publishing again", "pending", len(s.backlog), "wait", wait.Round(time.Millisecond), "err", s.cause)
+	level := slog.LevelDebug
+	if said := s.cause.Error(); said != s.said {
+		s.said, level = said, slog.LevelWarn // once per stall and cause
+	}
+	s.p.opts.Log.Log(context.Background(), level, "events wait to be published again", "pending", len(s.backlog),
+		"wait", wait.Round(time.Millisecond), "PUBLISH_TIMEOUT", s.p.opts.Timeout, "err", s.cause)
 	s.phase = waiting
 	s.retry.Reset(wait)
 }
@@ -169,6 +181,9 @@ func (s *sender) send(it *item) {
 	// nats.go's own retries are off: they would overtake later events.
 	_, err := s.p.js.PublishMsgAsync(m, jetstream.WithRetryAttempts(0))
 	if err != nil {
+		if errors.Is(err, nats.ErrReconnectBufExceeded) {
+			err = nats.ErrDisconnected // of what the buffer of size 0 is a sign
+		}
 		delete(s.flight, m)
 		s.missed(it, err)
 	}
@@ -225,7 +240,10 @@ func (s *sender) halt(err error) {
 }
 
 func (s *sender) flow() {
-	s.phase, s.stalled = flowing, time.Time{}
+	if s.said != "" {
+		s.p.opts.Log.Info("the log acknowledges events again")
+	}
+	s.phase, s.stalled, s.said = flowing, time.Time{}, ""
 	s.backoff.Reset()
 }
 
