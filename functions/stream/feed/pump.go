@@ -108,7 +108,10 @@ func (s *Subscription) chunk(target uint64) error {
 	frames, upTo, pos, ok := s.feed.ring.read((*buf)[:0], s.idx, target, writeBytes, s.topics)
 	if !ok {
 		<-s.feed.turns
-		return s.catchUp()
+		if err := s.catchUp(); err != nil {
+			return err
+		}
+		return s.join() // the log may have led past the shard
 	}
 	var err error
 	var rest []byte

@@ -210,8 +210,12 @@ func (s *shard) overrun() {
 }
 
 // join makes sub a member once the shard has come to its place in the ring;
-// from then on it is told of everything behind the shard's own place.
-func (s *shard) join(sub *Subscription) { s.joining = append(s.joining, sub) }
+// from then on it is told of everything behind the shard's own place, and no
+// more of what it was told of as a member before.
+func (s *shard) join(sub *Subscription) {
+	s.drop(sub)
+	s.joining = append(s.joining, sub)
+}
 
 func (s *shard) admit() {
 	s.joining = slices.DeleteFunc(s.joining, func(sub *Subscription) bool {
@@ -247,6 +251,12 @@ func (s *shard) add(sub *Subscription, key groupKey) {
 // leave forgets sub, and closes it if nobody else serves it.
 func (s *shard) leave(sub *Subscription) {
 	s.joining = slices.DeleteFunc(s.joining, func(j *Subscription) bool { return j == sub })
+	s.drop(sub)
+	sub.left()
+}
+
+// drop ends a membership, if there is one.
+func (s *shard) drop(sub *Subscription) {
 	if g := sub.group; g != nil {
 		swapRemove(&g.members, sub.slot, func(m *Subscription, i int) { m.slot = i })
 		swapRemove(&s.wheel[sub.tick], sub.place, func(m *Subscription, i int) { m.place = i })
@@ -258,7 +268,6 @@ func (s *shard) leave(sub *Subscription) {
 			}
 		}
 	}
-	sub.left()
 }
 
 // rouse has sub look at what is asked of it, at the shard's place in the log.

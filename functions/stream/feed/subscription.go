@@ -162,6 +162,13 @@ func (s *Subscription) begin() error {
 	if err := s.catchUp(); err != nil {
 		return s.because(err)
 	}
+	return s.join()
+}
+
+// join makes the subscription a member of its shard, and waits until the shard
+// has come to its place in the ring: what the shard hands on before that has
+// been written already.
+func (s *Subscription) join() error {
 	s.mu.Lock()
 	if s.err != nil {
 		defer s.mu.Unlock()
@@ -175,7 +182,7 @@ func (s *Subscription) begin() error {
 	return nil
 }
 
-// settled lets begin go on: the shard has answered, or will not. The lock is
+// settled lets join go on: the shard has answered, or will not. The lock is
 // the caller's.
 func (s *Subscription) settled() {
 	if s.member != nil {
