@@ -1,0 +1,87 @@
+package stream_test
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"sluice/functions/stream/streamtest"
+	"sluice/natsembed/natstest"
+)
+
+// fleet is edges on one log, over both ways to the socket, some of which have
+// so small a ring that almost every resume reads the log.
+func fleet(t *testing.T, url string) []*streamtest.Edge {
+	var edges []*streamtest.Edge
+	for _, way := range []func(*streamtest.Options){direct, throughHTTP} {
+		for _, ring := range []int{16, 0} {
+			edges = append(edges, streamtest.Start(t, url, way, func(o *streamtest.Options) {
+				o.Feed.RingEvents = ring
+				o.Feed.HeartbeatInterval = 64 * time.Millisecond
+				o.Feed.PendingMsgs = 10_000
+			}))
+		}
+	}
+	return edges
+}
+
+// TestResumeAfterAnyCut: a client whose connection ends at any byte, and which
+// comes back to any instance with the last id it saw, whatever block it was of,
+// sees each event once and in order.
+func TestResumeAfterAnyCut(t *testing.T) {
+	natstest.CheckGoroutines(t)
+	ns := natstest.Start(t)
+	log := streamtest.NewLog(t, ns.JetStream(t))
+	log.PublishN(50, topics...)
+	edges := fleet(t, ns.URL())
+	filters := rapid.SampledFrom([][]string{
+		nil, {"metric.*"}, {"log.error"}, {"log.>", "metric.cpu"}, {"*.error", "log.*", "alert"}, {"metric.>", "metric.cpu", "log.app.>"},
+	})
+
+	// rapid shows a failure that comes back; here some depend on the moment.
+	noError := func(rt *rapid.T, err error) {
+		if err != nil {
+			t.Log("a failure, before it was made smaller:", err)
+			rt.Fatal(err)
+		}
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		q := streamtest.Query{Topics: filters.Draw(rt, "topics")}
+		anyEdge := func() string { return edges[rapid.IntRange(0, len(edges)-1).Draw(rt, "edge")].URL }
+		var j streamtest.Journal
+		for range rapid.IntRange(1, 6).Draw(rt, "connections") {
+			order := rapid.Permutation(topics).Draw(rt, "order")
+			log.PublishN(rapid.IntRange(0, 400).Draw(rt, "missed"), order...)
+			c, err := streamtest.Connect(anyEdge(), q)
+			require.NoError(rt, err)
+			if rapid.Bool().Draw(rt, "cut") {
+				c.CutAfter(rapid.IntRange(0, 20_000).Draw(rt, "bytes"))
+			}
+			meanwhile := rapid.IntRange(0, 400).Draw(rt, "meanwhile")
+			var publishing sync.WaitGroup
+			enough := streamtest.At(log.Last().Seq + uint64(meanwhile))
+			publishing.Go(func() { log.PublishN(meanwhile, order...) })
+			err = j.Read(c, enough)
+			publishing.Wait()
+			if !streamtest.IsCut(err) {
+				noError(rt, err)
+			}
+			if rapid.Bool().Draw(rt, "reset") {
+				c.Reset()
+			} else {
+				c.Close()
+			}
+			q.LastID = j.LastID
+		}
+		c, err := streamtest.Connect(anyEdge(), q)
+		require.NoError(rt, err)
+		defer c.Close()
+		log.Publish(topics...)
+		noError(rt, j.Read(c, streamtest.At(log.Last().Seq)))
+		require.Empty(rt, j.Gaps)
+		noError(rt, j.Compare(log.Match(j.Start().Seq, q.Topics...)))
+	})
+}
