@@ -38,13 +38,13 @@ type config struct {
 	Binary  string   `placeholder:"FILE" group:"server" help:"Start this build of functions/cmd/local in place of building it."`
 	URL     string   `name:"url" placeholder:"URL" group:"server" help:"Start nothing: measure the Sluice at this http://host:port, which no one else uses."`
 	NATS    string   `name:"nats" placeholder:"URL" group:"server" help:"Its NATS server, to publish to."`
-	PID     int32    `name:"pid" group:"server" help:"Its process, to see what it uses; only on this machine."`
+	PID     int32    `name:"pid" group:"server" help:"Its process on this machine, to see what it uses. Memory per client means something only at its first load."`
 	Against string   `enum:"none,nchan,unstuck" default:"none" group:"server" help:"Measure in turn with it: nchan (Debian: nginx-light, libnginx-mod-nchan), or unstuck: the same load without the stuck clients."`
 	Runs    int      `placeholder:"N" group:"server" help:"Runs of each, interleaved; the medians are reported (default: 5 with --against, else 1)."`
 
 	Pending int           `default:"4096" group:"limits" help:"Events on their way to the server without an acknowledgement; the publisher is late rather than above it."`
 	Grace   time.Duration `default:"10s" group:"limits" help:"Wait for events that are missing when all is published."`
-	MaxLag  time.Duration `default:"50ms" group:"limits" help:"A run in which the load generator itself was later than this (99th percentile) is void."`
+	MaxLag  time.Duration `default:"20ms" group:"limits" help:"A run in which the load generator itself was later than this (99th percentile) is void."`
 
 	Markdown bool   `group:"output" help:"Print the result as a Markdown table."`
 	Plot     string `placeholder:"FILE" group:"output" help:"Draw latency over --rates into this SVG file."`

@@ -20,8 +20,6 @@ type Config struct {
 	Path    func(topic int) string
 	// Stuck is how many more connect, ask for topic 0 and never read.
 	Stuck int
-	// Staying is how many of Clients, the last ones, a Storm leaves alone.
-	Staying int
 	// ConnectRate is in connections per second.
 	ConnectRate float64
 	// IDs says that events carry Sluice's ids, which are checked then.
@@ -53,6 +51,25 @@ type Counts struct {
 	BadIDs  uint64 // events without an id, or whose id did not rise
 }
 
+// Add adds the counts of another fleet, whose At is kept.
+func (c *Counts) Add(o Counts) {
+	c.At = o.At
+	c.Deliveries += o.Deliveries
+	c.Bytes += o.Bytes
+	c.CPU += o.CPU
+	c.Open += o.Open
+	c.Refused += o.Refused
+	c.Failed += o.Failed
+	c.Cut += o.Cut
+	c.StuckCut += o.StuckCut
+	c.Missing += o.Missing
+	c.Again += o.Again
+	c.BadIDs += o.BadIDs
+	if c.FirstError == nil {
+		c.FirstError = o.FirstError
+	}
+}
+
 // errEnd is what calls give once Run has returned.
 var errEnd = errors.New("the fleet has ended")
 
@@ -65,9 +82,6 @@ type Fleet struct {
 // New makes a fleet that has not connected yet. Where the system has no epoll
 // it returns an error.
 func New(cfg Config) (*Fleet, error) {
-	if cfg.Staying > cfg.Clients {
-		return nil, fmt.Errorf("%d of %d clients cannot stay", cfg.Staying, cfg.Clients)
-	}
 	l, err := newLoop(cfg)
 	if err != nil {
 		return nil, err
@@ -151,9 +165,8 @@ type Storm struct {
 	Each *hdrhistogram.Histogram
 }
 
-// Storm closes all clients but those staying at once and connects them again
-// spread evenly over spread, each with the cursor behind events before the
-// last one it had. It waits until all have caught up, at most for limit. All
+// Storm closes all clients at once and connects them again spread evenly over
+// spread, each with the cursor behind events before the last one it had. It waits until all have caught up, at most for limit. All
 // clients must be on one topic, the only one in the log.
 func (f *Fleet) Storm(ctx context.Context, spread time.Duration, behind uint32, limit time.Duration) (s Storm, err error) {
 	began := time.Now()

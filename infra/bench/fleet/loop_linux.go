@@ -150,9 +150,9 @@ func (l *loop) connectAll() {
 	l.dial = dial{end: len(l.clients), began: l.cfg.Now(), rate: l.cfg.ConnectRate}
 }
 
-// storm closes what does not stay and plans to connect it again.
+// storm closes all clients and plans to connect them again.
 func (l *loop) storm(spread time.Duration, behind uint32) error {
-	n := l.cfg.Clients - l.cfg.Staying
+	n := l.cfg.Clients
 	for i := range n {
 		l.shut(i)
 		if !l.rewind(i, behind) {

@@ -20,7 +20,6 @@ func newRoster(cfg Config) roster {
 	r := roster{cfg: cfg, clients: make([]client, cfg.Clients+cfg.Stuck), tally: newTally(cfg.IDs)}
 	for i := range cfg.Clients {
 		r.clients[i].topic = cfg.Topic(i)
-		r.clients[i].measured = cfg.Staying == 0 || i >= cfg.Clients-cfg.Staying
 	}
 	return r
 }

@@ -36,7 +36,6 @@ type client struct {
 	topic    int
 	next     uint32 // number of the event that must come next
 	lastID   uint64 // log position of the last event, 0 for none
-	measured bool   // its latencies count
 	goal     uint32 // it has caught up with this number there; 0 for none
 	since    int64  // when it began to catch up
 	tailLen  int
@@ -99,7 +98,7 @@ func (t *tally) event(c *client, s stamp.Stamp, before []byte, now int64) {
 	}
 	t.skipped += uint64(s.Seq - c.next)
 	c.next = s.Seq + 1
-	if c.measured && s.At >= t.from && s.At < t.to {
+	if s.At >= t.from && s.At < t.to {
 		Record(t.latency, now-s.At)
 	}
 	if c.goal != 0 && s.Seq >= c.goal {

@@ -20,7 +20,7 @@ func block(seq uint32, id uint64, at int64) string {
 
 // scanned feeds text to a new client in pieces of size bytes, at time now.
 func scanned(ids bool, text string, size int, now int64) (*tally, *client) {
-	t, c := newTally(ids), &client{next: 1, measured: true}
+	t, c := newTally(ids), &client{next: 1}
 	t.to = 1 << 62
 	for len(text) > 0 {
 		n := min(size, len(text))
@@ -77,7 +77,7 @@ func TestCursorIsTheIDOfAPosition(t *testing.T) {
 }
 
 func TestScanDoesNotAllocate(t *testing.T) {
-	tally, c := newTally(true), &client{next: 1, measured: true}
+	tally, c := newTally(true), &client{next: 1}
 	text := []byte(block(1, 1, 0))
 	room := make([]byte, tailBytes+len(text))
 	assert.Zero(t, testing.AllocsPerRun(100, func() {
@@ -88,7 +88,7 @@ func TestScanDoesNotAllocate(t *testing.T) {
 }
 
 func BenchmarkScan(b *testing.B) {
-	tally, c := newTally(true), &client{next: 1, measured: true}
+	tally, c := newTally(true), &client{next: 1}
 	tally.to = 1 << 62
 	text := []byte(chunk(block(1, 1, 0)))
 	room := make([]byte, tailBytes+len(text))

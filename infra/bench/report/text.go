@@ -16,8 +16,8 @@ import (
 // Line is one result on one line.
 func Line(r *trial.Result) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%-6s %s: %s/s of %s | CPU %s µs/delivery, %s cores | p50 %s p99 %s p99.9 %s max %s",
-		r.Server, r.Scenario.Name, count(r.PerSecond), count(r.Expected), number(r.CPU, 2), number(r.Cores, 2),
+	fmt.Fprintf(&b, "%s, %s: %s/s of %s | CPU %s µs/delivery, %s cores | p50 %s p99 %s p99.9 %s max %s",
+		r.Scenario.Name, r.Server, count(r.PerSecond), count(r.Expected), number(r.CPU, 2), number(r.Cores, 2),
 		Time(r.P50), Time(r.P99), Time(r.P999), Time(r.Max))
 	fmt.Fprintf(&b, " | missing %d again %d cut %d", r.Missing, r.Again, r.Cut)
 	if r.Scenario.Stuck > 0 {

@@ -84,13 +84,17 @@ func (r *Result) counts(c fleet.Counts) {
 	r.Why = c.FirstError
 }
 
+// fewClients are too few to tell their memory from the server's own.
+const fewClients = 100
+
 // PerClient is the server's memory per idle connection, in bytes; NaN if not
 // known.
 func (r *Result) PerClient() float64 {
-	if r.RSSBefore == 0 {
+	clients := r.Scenario.clients() + r.Scenario.Stuck
+	if r.RSSBefore == 0 || clients < fewClients {
 		return math.NaN()
 	}
-	return float64(r.RSSIdle-r.RSSBefore) / float64(r.Scenario.clients()+r.Scenario.Stuck)
+	return float64(r.RSSIdle-r.RSSBefore) / float64(clients)
 }
 
 // Void is why the result says nothing, nil if it does: the generator was late

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"sluice/infra/bench/fleet"
 	"sluice/infra/bench/pace"
 	"sluice/infra/bench/peer"
@@ -20,7 +22,7 @@ type trial struct {
 	server *peer.Server
 	clock  pace.Clock
 	pub    peer.Publisher
-	fleet  *fleet.Fleet
+	fleets []*fleet.Fleet  // of all clients; behind a storm's, those that stay
 	names  []string        // of the topics
 	heads  []atomic.Uint32 // number of the last event of each topic
 	pace   pace.Progress
@@ -56,30 +58,48 @@ func (t *trial) run(ctx context.Context) error {
 	if err := t.prefill(ctx); err != nil {
 		return err
 	}
-	if t.fleet, err = fleet.New(t.fleetConfig()); err != nil {
+	clients, stop := context.WithCancel(ctx)
+	running, clients := errgroup.WithContext(clients)
+	defer stop()
+	if err := t.newFleets(); err != nil {
 		return err
 	}
-	clients, stop := context.WithCancel(ctx)
-	ended := make(chan error, 1)
-	go func() { ended <- t.fleet.Run(clients) }()
+	for _, f := range t.fleets {
+		running.Go(func() error { return f.Run(clients) })
+	}
 	err = t.load(ctx)
 	stop()
-	return errors.Join(err, <-ended)
+	return errors.Join(err, running.Wait())
 }
 
-func (t *trial) fleetConfig() fleet.Config {
+// newFleets makes the clients. In a storm those that stay have a thread of
+// their own, so that their lateness is the server's and not that of a thread
+// which is busy with the others' replays.
+func (t *trial) newFleets() error {
 	cfg := fleet.Config{
-		Server: t.server.Addr, Clients: t.clients(), Stuck: t.Stuck,
+		Server: t.server.Addr, Clients: t.Clients, Stuck: t.Stuck,
 		ConnectRate: t.ConnectRate, IDs: t.server.IDs, Now: t.clock.Now,
 		Topic: func(client int) int { return client % len(t.names) },
 		Path:  func(topic int) string { return t.server.Path(t.names[topic]) },
 		Head:  func(topic int) uint32 { return t.heads[topic].Load() },
 	}
-	if t.Storm != nil {
-		cfg.Staying = t.Storm.Staying
+	configs := []fleet.Config{cfg}
+	if t.Storm != nil && t.Storm.Staying > 0 {
+		cfg.Clients, cfg.Stuck = t.Storm.Staying, 0
+		configs = append(configs, cfg)
 	}
-	return cfg
+	for _, cfg := range configs {
+		f, err := fleet.New(cfg)
+		if err != nil {
+			return err
+		}
+		t.fleets = append(t.fleets, f)
+	}
+	return nil
 }
+
+// measured are the clients whose lateness counts.
+func (t *trial) measured() *fleet.Fleet { return t.fleets[len(t.fleets)-1] }
 
 // prefill publishes what the clients of a storm will not have.
 func (t *trial) prefill(ctx context.Context) error {
@@ -142,8 +162,10 @@ func (t *trial) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := t.fleet.Connect(ctx); err != nil {
-		return err
+	for _, f := range t.fleets {
+		if err := f.Connect(ctx); err != nil {
+			return err
+		}
 	}
 	if err := t.wait(ctx, t.clock.Now()+int64(idleTime)); err != nil {
 		return err
@@ -159,7 +181,7 @@ func (t *trial) measure(ctx context.Context, from int64) error {
 	if t.Storm != nil {
 		to = math.MaxInt64
 	}
-	if err := t.fleet.Measure(ctx, from, to); err != nil {
+	if err := t.measured().Measure(ctx, from, to); err != nil {
 		return err
 	}
 	if err := t.wait(ctx, from); err != nil {
@@ -189,10 +211,14 @@ type moment struct {
 }
 
 func (t *trial) look(ctx context.Context) (m moment, err error) {
-	m.Counts, err = t.fleet.Counts(ctx)
-	if err == nil {
-		m.Usage, err = t.server.Usage(ctx)
+	for _, f := range t.fleets {
+		c, err := f.Counts(ctx)
+		if err != nil {
+			return m, err
+		}
+		m.Counts.Add(c)
 	}
+	m.Usage, err = t.server.Usage(ctx)
 	return m, err
 }
 
@@ -221,7 +247,7 @@ func (t *trial) storm(ctx context.Context) error {
 		return err
 	}
 	defer requests.Close()
-	s, err := t.fleet.Storm(ctx, t.Storm.Within, uint32(t.Storm.Behind), t.Storm.Limit)
+	s, err := t.fleets[0].Storm(ctx, t.Storm.Within, uint32(t.Storm.Behind), t.Storm.Limit)
 	if err != nil {
 		return err
 	}
@@ -244,12 +270,16 @@ func (t *trial) finish(ctx context.Context) error {
 	if err := t.pub.Flush(ctx); err != nil {
 		return err
 	}
-	counts, err := t.fleet.Settle(ctx, t.Grace)
-	if err != nil {
-		return err
+	var all fleet.Counts
+	for _, f := range t.fleets {
+		c, err := f.Settle(ctx, t.Grace)
+		if err != nil {
+			return err
+		}
+		all.Add(c)
 	}
-	t.result.counts(counts)
-	latency, lag, err := t.fleet.Latency(ctx)
+	t.result.counts(all)
+	latency, lag, err := t.measured().Latency(ctx)
 	if err != nil {
 		return err
 	}
