@@ -83,6 +83,10 @@ func connect(ctx context.Context, cfg *config, log *slog.Logger) (*nats.Conn, er
 // mayConnect reports whether another attempt could succeed: the servers are
 // away, rather than the settings wrong.
 func mayConnect(err error) bool {
+	var malformed *url.Error // which is a net.Error too
+	if errors.As(err, &malformed) {
+		return false
+	}
 	var network net.Error
 	return errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) ||
 		errors.Is(err, io.EOF) || errors.As(err, &network)

@@ -288,6 +288,13 @@ func TestUnreachableNATSIsSaidWithItsSetting(t *testing.T) {
 	assert.NotContains(t, r.stderr, "secret")
 }
 
+func TestMalformedURLEndsTheRunAtOnce(t *testing.T) {
+	r := runWith(t.Context(), nil, "demo", "--nats-url", "nats://127.0.0.1:42x2", "--connect-timeout", "1m")
+	assert.Equal(t, 1, r.code)
+	assert.Contains(t, r.stderr, "NATS_URL")
+	assert.NotContains(t, r.stderr, "trying again")
+}
+
 func TestRunWaitsForNATSToAppear(t *testing.T) {
 	srv := natstest.Start(t)
 	url := srv.URL()
