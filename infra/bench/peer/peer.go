@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -99,17 +100,27 @@ func (s *Server) Usage(ctx context.Context) (u Usage, err error) {
 // KnowsUsage reports whether Usage can tell anything.
 func (s *Server) KnowsUsage() bool { return s.pid != 0 }
 
+// Ports are taken from below the range that systems use for outgoing
+// connections: a client that waits for a server there can otherwise connect to
+// itself.
+const (
+	firstPort, lastPort = 20000, 32000
+	portTries           = 1000
+)
+
 // freePorts finds n TCP ports of loopback that nobody listens on.
 func freePorts(n int) (ports []int, err error) {
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, fmt.Errorf("find a free port: %w", err)
+	for range portTries {
+		if len(ports) == n {
+			return ports, nil
 		}
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		var l net.Listener
+		if l, err = net.Listen("tcp", loopback(firstPort+rand.IntN(lastPort-firstPort)).String()); err == nil {
+			defer l.Close() // until all are found, so that they differ
+			ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		}
 	}
-	return ports, nil
+	return nil, fmt.Errorf("find a free port of 127.0.0.1: %w", err)
 }
 
 func loopback(port int) netip.AddrPort {

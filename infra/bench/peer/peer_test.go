@@ -1,0 +1,138 @@
+//go:build linux
+
+package peer_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"sluice/infra/bench/peer"
+	"sluice/natsembed/natstest"
+)
+
+// TestNchan publishes to an installed Nchan and reads it back; where there is
+// none, the error has to say what to install.
+func TestNchan(t *testing.T) {
+	server, err := peer.StartNchan(t.Context())
+	if err != nil {
+		require.ErrorContains(t, err, "apt-get install nginx-light libnginx-mod-nchan")
+		return
+	}
+	defer func() { assert.NoError(t, server.Stop()) }()
+	assert.True(t, server.KnowsUsage())
+	usage, err := server.Usage(t.Context())
+	require.NoError(t, err)
+	assert.Greater(t, usage.RSS, int64(1<<20), "master and workers")
+
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+server.Addr.String()+server.Path("a.b"), nil)
+	require.NoError(t, err)
+	req.Header.Set("Accept", "text/event-stream")
+	res, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	require.Equal(t, http.StatusOK, res.StatusCode)
+
+	pub, err := server.Publisher(t.Context(), 8)
+	require.NoError(t, err)
+	defer pub.Close()
+	const n = 50
+	for i := range n {
+		require.NoError(t, pub.Publish(t.Context(), "a.b", fmt.Appendf(nil, "event %02d", i)))
+	}
+	require.NoError(t, pub.Flush(t.Context()))
+	var got []byte
+	for i := range n {
+		for want := fmt.Sprintf("data: event %02d\n", i); len(got) < len(want) || string(got[len(got)-len(want):]) != want; {
+			var b [1]byte
+			_, err := io.ReadFull(res.Body, b[:])
+			require.NoError(t, err, "waiting for %q in order, got %q", want, got)
+			got = append(got, b[0])
+		}
+	}
+}
+
+func TestStoppedServersAreGone(t *testing.T) {
+	server, err := peer.StartNchan(t.Context())
+	if err != nil {
+		require.ErrorContains(t, err, "apt-get install")
+		return
+	}
+	require.NoError(t, server.Stop())
+	_, err = net.Dial("tcp", server.Addr.String())
+	assert.Error(t, err)
+	_, err = server.Usage(t.Context())
+	assert.Error(t, err)
+}
+
+func TestAServerThatDoesNotStartTellsWhy(t *testing.T) {
+	_, err := peer.StartSluice(t.Context(), "/bin/false", nil)
+	assert.ErrorContains(t, err, "/bin/false ended")
+	_, err = peer.StartSluice(t.Context(), "/no/such/file", nil)
+	assert.ErrorContains(t, err, "no such file")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = peer.StartSluice(ctx, "/bin/cat", nil)
+	assert.Error(t, err)
+}
+
+func TestAttachedSluiceMustBeReady(t *testing.T) {
+	ready := http.StatusServiceUnavailable
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		assert.Equal(t, "/readyz", r.URL.Path)
+		w.WriteHeader(ready)
+	}))
+	defer s.Close()
+	for _, url := range []string{"", "localhost:8000", "https://127.0.0.1:1", "http://127.0.0.1", s.URL} {
+		_, err := peer.AttachSluice(t.Context(), url, "nats://127.0.0.1:1", 0)
+		assert.ErrorContains(t, err, "--url", url)
+	}
+	ready = http.StatusOK
+	server, err := peer.AttachSluice(t.Context(), s.URL, "nats://127.0.0.1:1", 0)
+	require.NoError(t, err)
+	assert.Equal(t, netip.MustParseAddrPort(s.Listener.Addr().String()), server.Addr)
+	assert.Equal(t, "/stream?topic=a.b", server.Path("a.b"))
+	assert.NoError(t, server.Stop(), "what was not started here is not stopped")
+	_, err = server.Publisher(t.Context(), 1)
+	assert.ErrorContains(t, err, "nats://127.0.0.1:1")
+}
+
+func TestRequestsToJetStreamAreCounted(t *testing.T) {
+	server := natstest.Start(t)
+	requests, err := peer.CountRequests(server.URL())
+	require.NoError(t, err)
+	defer requests.Close()
+	conn, err := nats.Connect(server.URL())
+	require.NoError(t, err)
+	defer conn.Close()
+	js, err := jetstream.New(conn)
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	stream, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}})
+	require.NoError(t, err)
+	for range 3 {
+		_, err = stream.Info(ctx)
+		require.NoError(t, err)
+	}
+	_, err = js.Publish(ctx, "s", nil) // not a request to the API
+	require.NoError(t, err)
+	consumer, err := stream.CreateConsumer(ctx, jetstream.ConsumerConfig{})
+	require.NoError(t, err)
+	_, err = consumer.Next()
+	require.NoError(t, err)
+	counts, err := requests.Counts()
+	require.NoError(t, err)
+	assert.Equal(t, map[string]int{"STREAM.CREATE": 1, "STREAM.INFO": 3, "CONSUMER.CREATE": 1, "CONSUMER.MSG.NEXT": 1}, counts)
+}
