@@ -69,6 +69,7 @@ func TestVoidAndUnknownFiguresAreNotNumbers(t *testing.T) {
 	var b strings.Builder
 	require.NoError(t, report.Text(&b, []report.Row{report.Summarize([]trial.Result{void}), report.Summarize([]trial.Result{unknown})}))
 	assert.Contains(t, b.String(), "void")
+	assert.Contains(t, b.String(), "1 of 1 runs do not count")
 	assert.Contains(t, b.String(), "–")
 	assert.NotContains(t, b.String(), "NaN")
 	assert.Equal(t, "–", report.Bytes(math.NaN()))

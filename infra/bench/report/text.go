@@ -87,11 +87,15 @@ func Markdown(w io.Writer, rows []Row) error {
 	return err
 }
 
-// notes are sentences on storms and comparisons.
+// notes are sentences on void runs, storms and comparisons.
 func notes(rows []Row) string {
 	var b strings.Builder
 	for i := range rows {
 		r := &rows[i]
+		if r.Void > 0 {
+			fmt.Fprintf(&b, "\n%s, %s: %d of %d runs do not count, because the load generator itself was late.\n",
+				r.Scenario, r.Server, r.Void, r.Void+r.Runs)
+		}
 		if s := r.Storm; s != nil && r.Runs > 0 {
 			fmt.Fprintf(&b, "\n%s, %s: all connected again after %s, all caught up after %s (one client: p50 %s, p99 %s), %s requests to NATS.\n",
 				r.Scenario, r.Server, Time(s.Reconnected), Time(s.CaughtUp), Time(s.P50), Time(s.P99), count(s.Requests))

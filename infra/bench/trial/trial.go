@@ -132,19 +132,28 @@ func (t *trial) load(ctx context.Context) error {
 	}
 	start := t.clock.Now() + int64(100*time.Millisecond)
 	publishing, enough := context.WithCancelCause(ctx)
+	defer enough(nil)
+	measuring, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
 	published := make(chan error, 1)
 	go func() {
 		count := max(1, int(t.Rate*t.published().Seconds()))
-		published <- t.publish(publishing, pace.Schedule{Start: start, Rate: t.Rate, Count: count})
+		err := t.publish(publishing, pace.Schedule{Start: start, Rate: t.Rate, Count: count})
+		if errors.Is(err, errEnough) {
+			err = nil
+		}
+		if err != nil {
+			fail(err) // there is nothing to measure any more
+		}
+		published <- err
 	}()
-	err := t.measure(ctx, start+int64(t.Warmup))
+	err := t.measure(measuring, start+int64(t.Warmup))
 	if err != nil || t.Storm != nil {
 		enough(errEnough)
 	}
-	if e := <-published; !errors.Is(e, errEnough) {
-		err = errors.Join(err, e)
+	if e := <-published; err == nil {
+		err = e
 	}
-	enough(nil)
 	if err != nil {
 		return err
 	}
