@@ -195,11 +195,16 @@ func (l *log) push(ctx context.Context, purpose string, subjects []string, after
 	return cfg.Name, stop, nil
 }
 
+// isEvent reports whether m is of the log. What a consumer itself says comes on
+// our inbox, an event on its own subject; headers tell nothing, because a
+// publisher can set a Status too.
+func isEvent(m *nats.Msg) bool { return m.Sub == nil || m.Subject != m.Sub.Subject }
+
 // control handles a consumer's message that is no event: it answers a request
 // for flow control, and returns what an idle heartbeat says. is reports
 // whether m was one.
 func (l *log) control(m *nats.Msg) (sent, scanned uint64, is bool) {
-	if len(m.Data) > 0 || m.Header.Get("Status") != "100" {
+	if isEvent(m) {
 		return 0, 0, false
 	}
 	if m.Reply != "" {
@@ -274,7 +279,9 @@ var errConsumerGone = errors.New("the replay consumer is gone")
 func (l *log) pull(ctx context.Context, consumer string, batch, maxBytes int) (msgs []*nats.Msg, more bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	sub, err := l.conn.SubscribeSync(l.conn.NewInbox())
+	// A channel, because NextMsg takes an event with a Status 503 for an error.
+	ch := make(chan *nats.Msg, batch+16) // beside the events, what the consumer says
+	sub, err := l.conn.ChanSubscribe(l.conn.NewInbox(), ch)
 	if err != nil {
 		return nil, false, fmt.Errorf("subscribe: %w", err)
 	}
@@ -286,15 +293,19 @@ func (l *log) pull(ctx context.Context, consumer string, batch, maxBytes int) (m
 	if err := l.conn.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+l.stream+"."+consumer, sub.Subject, body); err != nil {
 		return nil, false, fmt.Errorf("pull: %w", err)
 	}
-	for len(msgs) < batch {
-		m, err := sub.NextMsgWithContext(ctx)
-		if err != nil {
-			return nil, false, fmt.Errorf("pull: %w", err)
+	// A request whose bytes are used up to the last one ends without a word.
+	for left := maxBytes; len(msgs) < batch && (left > 0 || maxBytes == 0); {
+		var m *nats.Msg
+		select {
+		case <-ctx.Done():
+			return nil, false, fmt.Errorf("pull: %w", context.Cause(ctx))
+		case m = <-ch:
 		}
 		status := m.Header.Get("Status")
 		switch {
-		case status == "" || len(m.Data) > 0:
+		case isEvent(m):
 			msgs = append(msgs, m)
+			left -= m.Size()
 		case status == "404" || status == "408":
 			return msgs, false, nil
 		case status == "409" && strings.Contains(m.Header.Get("Description"), "MaxBytes"):
