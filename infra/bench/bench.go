@@ -77,29 +77,52 @@ func (b *bench) contenders(l load) []contender {
 	return list
 }
 
-// runAll runs every load, its contenders in turn.
+// runAll runs every load, its contenders in turn. Turns in which a run was void
+// are made up for, as many of them as there were to be.
 func (b *bench) runAll(ctx context.Context) error {
 	for _, l := range b.cfg.loads {
 		list := b.contenders(l)
 		e := entry{load: l, results: make([][]trial.Result, len(list))}
-		for range l.runs {
+		for turn := 0; turn < 2*l.runs && e.counting() < l.runs; turn++ {
 			for i, c := range list {
 				result, err := c.run(ctx)
 				if err != nil {
 					return err
 				}
-				fmt.Fprintln(b.out, report.Line(&result))
-				if void := result.Void(); void != nil {
-					fmt.Fprintln(b.out, "      ", void)
-				} else if failure := result.Failure(); failure != nil {
-					fmt.Fprintf(b.out, "       FAILED: %v\n", failure)
-				}
+				b.tell(&result)
 				e.results[i] = append(e.results[i], result)
 			}
 		}
 		b.entries = append(b.entries, e)
 	}
 	return nil
+}
+
+func (b *bench) tell(r *trial.Result) {
+	fmt.Fprintln(b.out, report.Line(r))
+	if void := r.Void(); void != nil {
+		fmt.Fprintln(b.out, "      ", void)
+	} else if failure := r.Failure(); failure != nil {
+		fmt.Fprintf(b.out, "       FAILED: %v\n", failure)
+	}
+}
+
+// counting is how many runs of each contender count, of the one with the
+// fewest.
+func (e *entry) counting() int {
+	least := -1
+	for _, results := range e.results {
+		good := 0
+		for i := range results {
+			if results[i].Void() == nil {
+				good++
+			}
+		}
+		if least < 0 || good < least {
+			least = good
+		}
+	}
+	return least
 }
 
 // run is one trial with a server of its own.

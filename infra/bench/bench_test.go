@@ -110,8 +110,9 @@ func TestWhatTheServerLosesIsAFailure(t *testing.T) {
 
 func TestALateGeneratorVoidsTheRun(t *testing.T) {
 	t.Parallel()
-	stdout, _, err := command(t.Context(), t, "--clients", "1", "--warmup", "0s", "--duration", "1s", "--max-lag", "1ns")
+	stdout, stderr, err := command(t.Context(), t, "--clients", "1", "--warmup", "0s", "--duration", "1s", "--max-lag", "1ns")
 	require.ErrorIs(t, err, errVoid)
+	assert.Equal(t, 2, strings.Count(stderr, "void:"), "a void run is made up for once")
 	assert.Contains(t, stdout, "void")
 }
 

@@ -44,7 +44,7 @@ type config struct {
 
 	Pending int           `default:"4096" group:"limits" help:"Events on their way to the server without an acknowledgement; the publisher is late rather than above it."`
 	Grace   time.Duration `default:"10s" group:"limits" help:"Wait for events that are missing when all is published."`
-	MaxLag  time.Duration `default:"20ms" group:"limits" help:"A run in which the load generator itself was later than this (99th percentile) is void."`
+	MaxLag  time.Duration `default:"20ms" group:"limits" help:"A run in which the load generator itself was later than this (99th percentile) is void, and made up for at most once."`
 
 	Markdown bool   `group:"output" help:"Print the result as a Markdown table."`
 	Plot     string `placeholder:"FILE" group:"output" help:"Draw latency over --rates into this SVG file."`

@@ -17,7 +17,7 @@ var presets = []preset{
 	{"topics", "--clients 10000 --rate 1000 --topics own"},
 	{"idle", "--clients 10000 --rate 1 --duration 20s"},
 	{"stuck", "--clients 1000 --rate 100 --stuck 10 --against unstuck"},
-	{"storm", "--clients 10000 --rate 10 --storm"},
+	{"storm", "--clients 10000 --rate 10 --storm --max-lag 100ms"},
 }
 
 func presetNames() (names []string) {
