@@ -75,6 +75,7 @@ func TestLocalShowsDemoEventsAndPrintsWhatToOpen(t *testing.T) {
 func TestTheLogOutlivesTheProcess(t *testing.T) {
 	store := t.TempDir()
 	p := start(t, map[string]string{"STORE_DIR": store})
+	p.WaitReady()
 	client := p.Open("/stream", false)
 	_, _ = client.Next()
 	first, ok := client.Next()

@@ -84,6 +84,7 @@ func (p *Process) Open(path string, h2c bool, headers ...string) *Client {
 		cancel()
 		require.NoError(p.tb, err)
 	}
+	require.Equal(p.tb, http.StatusOK, resp.StatusCode)
 	c := &Client{tb: p.tb, Answer: resp, lines: bufio.NewScanner(resp.Body), cancel: cancel}
 	p.tb.Cleanup(func() {
 		c.Close()
