@@ -56,19 +56,35 @@ func (s *Subscription) announce(h handful) {
 		s.msgs += h.events
 		s.bytes += h.bytes
 	}
-	slow := s.msgs > s.feed.cfg.PendingMsgs || s.msgs > 1 && int64(s.bytes) > s.feed.cfg.PendingBytes
+	slow := s.overLimits()
 	idle := !s.busy.Load()
 	if idle {
 		s.idx, s.pos = h.first, h.from
 		s.busy.Store(true)
 	}
 	s.mu.Unlock()
-	// A socket that takes bytes again waits for its pump, not for its client.
-	if slow && (s.direct == nil || !s.direct.Takes()) {
-		s.end(ErrSlow)
+	if slow {
+		s.shard.suspect(s)
 	}
 	if idle {
 		s.kick()
+	}
+}
+
+// overLimits reports whether more is pending than may be; one event always
+// may. The lock is the caller's.
+func (s *Subscription) overLimits() bool {
+	return s.msgs > s.feed.cfg.PendingMsgs || s.msgs > 1 && int64(s.bytes) > s.feed.cfg.PendingBytes
+}
+
+// judge cuts the subscription if it is over its limits and its socket takes
+// nothing: one that takes bytes waits for its pump, not for its client.
+func (s *Subscription) judge() {
+	s.mu.Lock()
+	slow := s.err == nil && s.overLimits()
+	s.mu.Unlock()
+	if slow && (s.direct == nil || !s.direct.Takes()) {
+		s.end(ErrSlow)
 	}
 }
 

@@ -17,6 +17,10 @@ const (
 	// gets its heartbeats in the part in which it joined, so that 10,000
 	// clients are not written to at one moment.
 	beatSlices = 64
+	// patience is how long a subscription must be over its limits to be cut: a
+	// burst that the client takes within that time cuts nobody. What waits is
+	// the ring's, so patience costs no memory.
+	patience = 250 * time.Millisecond
 )
 
 // shard hands the ring's frames to a part of the subscriptions. Everything but
@@ -36,10 +40,17 @@ type shard struct {
 	joining []*Subscription             // whose place in the ring is still ahead of us
 	wheel   [beatSlices][]*Subscription // all members
 	tick    int                         // of the wheel
+	accused []accused // over their limits, the oldest first
 	batch   []frame
 	picked  []frame  // those of the batch that a group gets
 	current int      // index in batch of the frame being matched
 	touched []*group // with hits in the batch
+}
+
+// accused is a subscription that was over its limits, to be judged at due.
+type accused struct {
+	sub *Subscription
+	due time.Time
 }
 
 // order is what others ask of a shard.
@@ -99,6 +110,8 @@ func (s *shard) post(do func(*shard, *Subscription), sub *Subscription) {
 func (s *shard) run(stop <-chan struct{}) {
 	beat := time.NewTicker(max(s.feed.cfg.HeartbeatInterval/beatSlices, time.Millisecond))
 	defer beat.Stop()
+	review := time.NewTicker(patience / 4)
+	defer review.Stop()
 	for {
 		select {
 		case <-stop:
@@ -108,6 +121,8 @@ func (s *shard) run(stop <-chan struct{}) {
 			s.catchUp()
 		case now := <-beat.C:
 			s.heartbeats(now)
+		case now := <-review.C:
+			s.review(now)
 		}
 	}
 }
@@ -283,6 +298,23 @@ func swapRemove(list *[]*Subscription, i int, moved func(*Subscription, int)) {
 	moved((*list)[i], i)
 	(*list)[last] = nil
 	*list = (*list)[:last]
+}
+
+// suspect has sub judged when it has been over its limits for a while.
+func (s *shard) suspect(sub *Subscription) {
+	if !sub.suspected {
+		sub.suspected = true
+		s.accused = append(s.accused, accused{sub, time.Now().Add(patience)})
+	}
+}
+
+func (s *shard) review(now time.Time) {
+	n := 0
+	for ; n < len(s.accused) && !s.accused[n].due.After(now); n++ {
+		s.accused[n].sub.suspected = false
+		s.accused[n].sub.judge()
+	}
+	s.accused = slices.Delete(s.accused, 0, n)
 }
 
 // heartbeats gives the members of the next part one. Its id is the shard's

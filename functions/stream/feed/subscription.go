@@ -81,6 +81,7 @@ type Subscription struct {
 	group       *group // these are the shard's
 	slot, place int
 	tick        int
+	suspected   bool
 
 	mu      sync.Mutex
 	err     error      // why it ends
