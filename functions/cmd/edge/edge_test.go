@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
+	"net"
 	"net/http"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -183,6 +186,31 @@ func TestCORS(t *testing.T) {
 			require.NoError(t, p.Stop())
 		})
 	}
+}
+
+// TestOneHTTP2ConnectionCarriesManyStreams is what a proxy does that speaks h2c
+// to the edge: Go's own limit would be 250 streams.
+func TestOneHTTP2ConnectionCarriesManyStreams(t *testing.T) {
+	const streams = 300
+	p := start(t, natstest.Start(t).URL(), map[string]string{"MAX_CONNECTIONS": "400", "DRAIN_TIMEOUT": "500ms"})
+	p.WaitReady()
+	var dials atomic.Int32
+	transport := &http.Transport{Protocols: new(http.Protocols), DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		dials.Add(1)
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	}}
+	transport.Protocols.SetUnencryptedHTTP2(true)
+	t.Cleanup(transport.CloseIdleConnections)
+	for range streams {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.URL()+"/stream", http.NoBody)
+		require.NoError(t, err)
+		resp, err := transport.RoundTrip(req)
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = resp.Body.Close() })
+		require.Equal(t, http.StatusOK, resp.StatusCode)
+	}
+	assert.EqualValues(t, 1, dials.Load())
+	assert.Contains(t, p.Do(http.MethodGet, "/metrics").Body, "sse_connected_clients 300")
 }
 
 func TestHealthcheck(t *testing.T) {

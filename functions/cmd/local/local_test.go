@@ -142,7 +142,7 @@ func TestMetricsOnTheirOwnListener(t *testing.T) {
 // is told to come back and ends well, and who comes meanwhile is too.
 func TestShutdown(t *testing.T) {
 	natstest.CheckGoroutines(t)
-	const clients = 40
+	const clients = 500
 	p := start(t, map[string]string{"DRAIN_TIMEOUT": "2s", "HEARTBEAT_INTERVAL": "100ms"})
 	p.WaitReady()
 	var ended sync.WaitGroup
@@ -162,7 +162,7 @@ func TestShutdown(t *testing.T) {
 		})
 	}
 	base := p.URL()
-	cmdtest.Within(t, 5*time.Second, func() {
+	cmdtest.Within(t, 10*time.Second, func() {
 		p.Terminate()
 		p.WaitNotReady()
 		late := cmdtest.Do(t, http.MethodGet, base+"/stream")
