@@ -40,10 +40,11 @@ type shard struct {
 	joining []*Subscription             // whose place in the ring is still ahead of us
 	wheel   [beatSlices][]*Subscription // all members
 	tick    int                         // of the wheel
-	accused []accused // over their limits, the oldest first
+	accused []accused                   // over their limits, the oldest first
 	batch   []frame
 	picked  []frame  // those of the batch that a group gets
 	current int      // index in batch of the frame being matched
+	wanted  bool     // some group matches it
 	touched []*group // with hits in the batch
 }
 
@@ -80,6 +81,7 @@ func newShard(f *Feed) *shard {
 		match:  gsl.NewSublist[*group](),
 	}
 	s.hit = func(g *group) {
+		s.wanted = true
 		if n := len(g.hits); n > 0 && g.hits[n-1] == int32(s.current) {
 			return // two topics of the group match
 		}
@@ -165,12 +167,15 @@ func (s *shard) route(frames []frame, upTo uint64, pos event.ID) {
 	s.touched = s.touched[:0]
 	for i := range frames {
 		s.current = i
-		if f := &frames[i]; f.isGap() {
+		f := &frames[i]
+		if f.isGap() {
 			for _, g := range s.groups {
 				s.hit(g)
 			}
-		} else {
-			s.match.Match(f.topic, s.hit)
+			continue
+		}
+		s.wanted = false
+		if s.match.Match(f.topic, s.hit); s.wanted {
 			s.feed.metrics.latency.Observe(time.Since(time.Unix(0, f.time)).Seconds())
 		}
 	}
