@@ -13,6 +13,8 @@ const (
 	// sendAwayShare is the part of DRAIN_TIMEOUT over which the clients are
 	// told one after the other; the rest is for those who take their time.
 	sendAwayShare = 0.75
+	// firstLook is how long the JetStream stream may delay the first answers.
+	firstLook = time.Second
 	// closeTimeout is what answers under way get once the listener is closed.
 	closeTimeout = time.Second
 )
@@ -37,7 +39,9 @@ func Run(ctx context.Context, o Options) error {
 	if o.Conn.IsConnected() {
 		// Saves the feed a first failure where the stream is new. What goes
 		// wrong here is tried again, and told then.
-		_ = a.lookUpStream(ctx)
+		short, cancel := context.WithTimeout(ctx, firstLook)
+		_ = a.lookUpStream(short)
+		cancel()
 	}
 	p := &process{app: a, server: a.newServer(a.routes()), failed: make(chan error, 1)}
 	p.start(ctx, l, ml)
@@ -62,12 +66,14 @@ type process struct {
 }
 
 // start starts everything. Nothing of it ends with ctx but the wait to be
-// ready: stop ends them, in their order.
+// ready: stop ends all, in the right order.
 func (p *process) start(ctx context.Context, l, ml net.Listener) {
 	alive := context.WithoutCancel(ctx)
 	streams, endStreams := context.WithCancel(alive)
 	others, endOthers := context.WithCancel(alive)
-	p.endStreams, p.endOthers = endStreams, endOthers
+	waiting, endWaiting := context.WithCancel(ctx)
+	p.endStreams = endStreams
+	p.endOthers = func() { endWaiting(); endOthers() }
 
 	p.others.Go(func() { p.fail(p.health.Run(others)) })
 	if p.feed != nil {
@@ -81,7 +87,7 @@ func (p *process) start(ctx context.Context, l, ml net.Listener) {
 		p.Log.Info("listening for metrics", "addr", ml.Addr().String())
 	}
 	p.others.Go(func() {
-		if p.waitReady(ctx) {
+		if p.waitReady(waiting) {
 			p.Log.Info("ready")
 			if p.Ready != nil {
 				p.Ready(l.Addr())
@@ -101,10 +107,10 @@ func (p *process) fail(err error) {
 	}
 }
 
-// stop ends everything in the order of design.md 7: not ready; new requests
-// are told in-band to come back; the open streams too, one after the other;
-// then the listener, the feed, and the rest. http.Server.Shutdown comes late
-// because it closes the listener first and does not know hijacked connections.
+// stop ends everything in this order: not ready; new requests are told in-band
+// to come back; the open streams too, one after the other; then the listener,
+// the feed, and the rest. http.Server.Shutdown comes late because it closes the
+// listener first and does not know hijacked connections.
 func (p *process) stop() {
 	began := time.Now()
 	p.health.Drain()
