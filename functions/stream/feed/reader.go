@@ -191,8 +191,7 @@ func (r *reader) handle(ctx context.Context, m *nats.Msg, ch <-chan *nats.Msg) e
 	}
 	if sent, scanned, is := r.feed.log.control(m); is {
 		if scanned > 0 && sent == r.delivered {
-			r.feed.ring.advance(event.ID{Epoch: r.feed.Position().Epoch, Seq: scanned})
-			r.feed.loadedAt(0)
+			return r.advance(ctx, scanned, len(ch))
 		}
 		return nil
 	}
@@ -210,6 +209,21 @@ func (r *reader) handle(ctx context.Context, m *nats.Msg, ch <-chan *nats.Msg) e
 		return err
 	}
 	r.publish(m, event.ID{Epoch: pos.Epoch, Seq: meta.Sequence.Stream}, meta.Timestamp)
+	return nil
+}
+
+// advance moves the position on to where nothing more of ours is. That may be
+// so because it was removed before it was read.
+func (r *reader) advance(ctx context.Context, to uint64, waiting int) error {
+	pos := r.feed.Position()
+	if to <= pos.Seq {
+		return nil
+	}
+	if err := r.checkJump(ctx, pos, to+1, waiting); err != nil {
+		return err
+	}
+	r.feed.ring.advance(event.ID{Epoch: pos.Epoch, Seq: to})
+	r.feed.loadedAt(0)
 	return nil
 }
 

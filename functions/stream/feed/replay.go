@@ -34,7 +34,8 @@ type replay struct {
 	delivered uint64
 	misses    int // times that the consumer did not answer
 	msgs      []*nats.Msg
-	more      bool // the consumer may have more at once
+	more      bool     // the consumer may have more at once
+	upTo      event.ID // the position behind the chunk
 }
 
 // catchUp brings the subscription to where the ring goes on from its position,
@@ -102,7 +103,7 @@ func (r *replay) step(ctx context.Context) error {
 	if ok, err := r.slot(ctx); !ok {
 		return err
 	}
-	block, frames, err := r.fetch(ctx)
+	frames, err := r.fetch(ctx)
 	r.park(err == nil && r.more) // what it delivered in vain must come again
 	<-s.feed.slots
 	if ctx.Err() != nil {
@@ -114,7 +115,7 @@ func (r *replay) step(ctx context.Context) error {
 		return s.warm()
 	}
 	began := time.Now()
-	if err := r.write(block, frames); err != nil {
+	if err := r.write(frames); err != nil {
 		return err
 	}
 	if r.bytes = max(r.bytes/2, firstBytes); time.Since(began) < promptly {
@@ -126,14 +127,9 @@ func (r *replay) step(ctx context.Context) error {
 	return r.prove(ctx)
 }
 
-// write writes a chunk, after the gap that comes before it, if any.
-func (r *replay) write(gap []byte, frames []frame) error {
+// write writes a chunk; then the position is at its end.
+func (r *replay) write(frames []frame) error {
 	s := r.sub
-	if gap != nil {
-		if err := s.write(s.enc.wrap(gap)); err != nil {
-			return err
-		}
-	}
 	for len(frames) > 0 {
 		n := writable(frames)
 		if err := s.write(s.enc.join(s.feed.cfg.Encoder, frames[:n])); err != nil {
@@ -143,6 +139,7 @@ func (r *replay) write(gap []byte, frames []frame) error {
 		s.pos = frames[n-1].id
 		frames = frames[n:]
 	}
+	s.pos = r.upTo
 	return nil
 }
 
@@ -187,40 +184,57 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// fetch gets the next chunk, and then checks that retention has not overtaken
-// it: if so, block is the gap to be told before the frames.
-func (r *replay) fetch(ctx context.Context) (block []byte, frames []frame, err error) {
+// fetch gets the next chunk, and what it leaves unsaid: a gap for a log that is
+// another one by now, or that may have forgotten events before they were read.
+func (r *replay) fetch(ctx context.Context) ([]frame, error) {
 	s := r.sub
 	s.feed.metrics.chunks.Inc()
 	if err := r.pull(ctx); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	now, err := s.feed.log.info(ctx, time.Now())
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if now.epoch != s.pos.Epoch {
 		r.close()
 		r.more = true
-		return r.gap(sse.ReasonRecreated, now.oldest()), nil, nil
+		r.upTo = now.oldest()
+		return []frame{r.gap(sse.ReasonRecreated, s.pos, r.upTo)}, nil
 	}
-	next := now.firstSeq
+	return r.frames(now.firstSeq)
+}
+
+// frames are our events of the chunk. The log's first sequence was asked for
+// after they came, so a jump that begins there or behind it passes over nothing
+// of ours; one that begins before may, and gets a gap.
+func (r *replay) frames(first uint64) (frames []frame, err error) {
+	r.upTo = r.sub.pos
+	jump := func(next uint64) {
+		if from := r.upTo.Seq + 1; next > from && first > from {
+			before := event.ID{Epoch: r.upTo.Epoch, Seq: next - 1}
+			frames = append(frames, r.gap(sse.ReasonExpired, r.upTo, before))
+			r.upTo = before
+		}
+	}
 	for _, m := range r.msgs {
 		f, err := r.frame(m)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		if f.topic != "" && s.topics.Match(f.topic) {
+		if f.id.Seq <= r.upTo.Seq {
+			continue // told as lost already
+		}
+		jump(f.id.Seq)
+		r.upTo = f.id
+		if f.topic != "" && r.sub.topics.Match(f.topic) {
 			frames = append(frames, f)
 		}
 	}
-	if r.overtaken(now.firstSeq) {
-		if len(frames) > 0 {
-			next = frames[0].id.Seq
-		}
-		block = r.gap(sse.ReasonExpired, now.position(next-1))
+	if !r.more {
+		jump(first)
 	}
-	return block, frames, nil
+	return frames, nil
 }
 
 // pull fills msgs from the consumer, which it makes first if there is none.
@@ -267,29 +281,13 @@ func (r *replay) frame(m *nats.Msg) (frame, error) {
 	return f, nil
 }
 
-// overtaken reports whether events between the position and first, the oldest
-// kept one, may be missing from what was fetched.
-func (r *replay) overtaken(first uint64) bool {
-	want := r.sub.pos.Seq + 1
-	for _, m := range r.msgs {
-		meta, err := m.Metadata()
-		if err != nil || meta.Sequence.Stream != want || want >= first {
-			break
-		}
-		want++
-	}
-	return first > want
-}
-
-// gap moves the subscription to before, and is the block that says so.
-func (r *replay) gap(reason sse.Reason, before event.ID) []byte {
-	s := r.sub
+// gap says that what is between after and before may be lost.
+func (r *replay) gap(reason sse.Reason, after, before event.ID) frame {
 	first := before
 	first.Seq++
-	block := s.feed.cfg.Encoder.AppendGap(nil, before, sse.Gap{Reason: reason, Requested: s.pos.String(), First: &first})
-	s.feed.metrics.gaps.WithLabelValues(string(reason)).Inc()
-	s.pos = before
-	return block
+	block := r.sub.feed.cfg.Encoder.AppendGap(nil, before, sse.Gap{Reason: reason, Requested: after.String(), First: &first})
+	r.sub.feed.metrics.gaps.WithLabelValues(string(reason)).Inc()
+	return frame{id: before, block: block}
 }
 
 // prove is for a consumer that has nothing more: it moves the position to
