@@ -55,3 +55,15 @@ func ways(t *testing.T, test func(t *testing.T, way func(*streamtest.Options))) 
 func direct(*streamtest.Options) {}
 
 func throughHTTP(o *streamtest.Options) { o.Stream.ThroughHTTP = true }
+
+// parallelWays is ways for tests that wait much and work little.
+func parallelWays(t *testing.T, test func(t *testing.T, way func(*streamtest.Options))) {
+	t.Helper()
+	t.Parallel()
+	for name, way := range map[string]func(*streamtest.Options){"direct": direct, "through net/http": throughHTTP} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, way)
+		})
+	}
+}

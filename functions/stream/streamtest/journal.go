@@ -11,8 +11,9 @@ import (
 // block against what a client may rely on as it comes.
 type Journal struct {
 	Events []Block
-	Gaps   []sse.System // of gap blocks and of open blocks with a gap
-	LastID string       // where the client resumes
+	Gaps   []Block // gap blocks, and open blocks that have a gap
+	Seen   []Block // both, as they came
+	LastID string  // where the client resumes
 	begun  bool
 	first  event.ID // where it began
 }
@@ -34,7 +35,7 @@ func (j *Journal) Add(b Block) error {
 	}
 	j.LastID = b.ID
 	if b.IsEvent() {
-		j.Events = append(j.Events, b)
+		j.Events, j.Seen = append(j.Events, b), append(j.Seen, b)
 	}
 	return nil
 }
@@ -46,7 +47,7 @@ func (j *Journal) follows(b Block, id event.ID) error {
 	if b.Type == event.TypeSystem {
 		s := b.System()
 		if isGap = s.Type == sse.SystemGap || s.Resumed == sse.ResumedGap; isGap {
-			j.Gaps = append(j.Gaps, s)
+			j.Gaps, j.Seen = append(j.Gaps, b), append(j.Seen, b)
 			first, err := event.ParseID(s.First)
 			if err != nil || first.Epoch != id.Epoch || first.Seq != id.Seq+1 {
 				return fmt.Errorf("a gap's id is just before its first: %+v", b)
@@ -104,6 +105,31 @@ func (j *Journal) Compare(want []Stored) error {
 	}
 	if len(j.Events) < len(want) {
 		return fmt.Errorf("%d of %d events came; the first missing one is %+v", len(j.Events), len(want), want[len(j.Events)])
+	}
+	return nil
+}
+
+// Explain wants the events of the journal to be want, but for those that a gap
+// said are missing. What is at kept or behind it must be there. It returns what
+// is wrong, nil for nothing.
+func (j *Journal) Explain(want []Stored, kept uint64) error {
+	for _, b := range j.Seen {
+		if !b.IsEvent() {
+			for len(want) > 0 && want[0].Seq <= b.Seq() {
+				if want[0].Seq >= kept {
+					return fmt.Errorf("%+v is passed over and still kept: %+v", want[0], b)
+				}
+				want = want[1:]
+			}
+			continue
+		}
+		if len(want) == 0 || b.Seq() != want[0].Seq || b.Data != want[0].Data {
+			return fmt.Errorf("%+v came, want %+v", b, want[:min(1, len(want))])
+		}
+		want = want[1:]
+	}
+	if len(want) > 0 {
+		return fmt.Errorf("%d events are missing, from %+v", len(want), want[0])
 	}
 	return nil
 }
