@@ -75,25 +75,46 @@ func (s *Subscription) caughtUp(idx uint64) {
 }
 
 // reach waits until the feed is not behind the subscription any more: a replay
-// may have read on, and a cursor may come from an instance that is ahead.
+// may have read on, and a cursor may come from an instance that is ahead. One
+// that the log does not have is told after 5 s at the least.
 func (s *Subscription) reach(ctx context.Context) error {
-	warm := time.NewTicker(warmEvery)
+	warm, check := time.NewTicker(warmEvery), time.NewTicker(reachTimeout)
 	defer warm.Stop()
+	defer check.Stop()
 	for {
 		pos, moved := s.feed.ring.wait()
 		if pos.Epoch != s.pos.Epoch || pos.Seq >= s.pos.Seq {
 			return nil
 		}
+		var err error
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-moved:
+		case <-check.C:
+			err = s.goBack(ctx)
 		case <-warm.C:
-			if err := s.warm(); err != nil {
-				return err
-			}
+			err = s.warm()
+		}
+		if err != nil {
+			return err
 		}
 	}
+}
+
+// goBack goes on at the feed's position, behind a gap, if the log ends before
+// the subscription's.
+func (s *Subscription) goBack(ctx context.Context) error {
+	now, err := s.feed.log.info(ctx, time.Now().Add(-time.Second))
+	if err != nil || now.epoch != s.pos.Epoch || now.lastSeq >= s.pos.Seq {
+		return nil
+	}
+	gap := s.gap(sse.ReasonAhead, s.pos, s.feed.Position())
+	if err := s.write(s.enc.wrap(gap.block)); err != nil {
+		return err
+	}
+	s.pos = gap.id
+	return nil
 }
 
 // step fetches a chunk and writes it. Only a failure of the client is an
@@ -200,7 +221,7 @@ func (r *replay) fetch(ctx context.Context) ([]frame, error) {
 		r.close()
 		r.more = true
 		r.upTo = now.oldest()
-		return []frame{r.gap(sse.ReasonRecreated, s.pos, r.upTo)}, nil
+		return []frame{s.gap(sse.ReasonRecreated, s.pos, r.upTo)}, nil
 	}
 	return r.frames(now.firstSeq)
 }
@@ -213,7 +234,7 @@ func (r *replay) frames(first uint64) (frames []frame, err error) {
 	jump := func(next uint64) {
 		if from := r.upTo.Seq + 1; next > from && first > from {
 			before := event.ID{Epoch: r.upTo.Epoch, Seq: next - 1}
-			frames = append(frames, r.gap(sse.ReasonExpired, r.upTo, before))
+			frames = append(frames, r.sub.gap(sse.ReasonExpired, r.upTo, before))
 			r.upTo = before
 		}
 	}
@@ -282,11 +303,11 @@ func (r *replay) frame(m *nats.Msg) (frame, error) {
 }
 
 // gap says that what is between after and before may be lost.
-func (r *replay) gap(reason sse.Reason, after, before event.ID) frame {
+func (s *Subscription) gap(reason sse.Reason, after, before event.ID) frame {
 	first := before
 	first.Seq++
-	block := r.sub.feed.cfg.Encoder.AppendGap(nil, before, sse.Gap{Reason: reason, Requested: after.String(), First: &first})
-	r.sub.feed.metrics.gaps.WithLabelValues(string(reason)).Inc()
+	block := s.feed.cfg.Encoder.AppendGap(nil, before, sse.Gap{Reason: reason, Requested: after.String(), First: &first})
+	s.feed.metrics.gaps.WithLabelValues(string(reason)).Inc()
 	return frame{id: before, block: block}
 }
 
