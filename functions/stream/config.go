@@ -9,7 +9,7 @@ import (
 )
 
 // Config is what a Handler needs. Feed and Encoder must be set; zero limits
-// take the defaults of design.md.
+// take the defaults that README.md lists.
 type Config struct {
 	Feed    *feed.Feed
 	Encoder *sse.Encoder

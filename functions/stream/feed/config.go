@@ -12,7 +12,8 @@ import (
 	"sluice/publisher/event"
 )
 
-// Config is what a Feed needs. Zero fields take the defaults of design.md.
+// Config is what a Feed needs. Zero fields take the defaults
+// that README.md lists.
 type Config struct {
 	Conn   *nats.Conn
 	Stream string // JetStream stream, default event.DefaultStream

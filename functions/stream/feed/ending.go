@@ -81,10 +81,10 @@ func (s *Subscription) finish(err error) End {
 	if s.err == nil {
 		s.err = err
 	}
+	e := End{Err: s.err, LastID: s.pos, Sent: s.sent}
+	e.Reason = endReason(e.Err, s.reason)
 	s.mu.Unlock()
 	s.shard.post((*shard).leave, s)
-	e := End{Err: s.because(err), LastID: s.pos, Sent: s.sent}
-	e.Reason = endReason(e.Err, s.reason)
 	if s.direct != nil {
 		s.direct.Close(errors.Is(e.Err, ErrDrained))
 	}

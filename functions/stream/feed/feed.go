@@ -97,11 +97,15 @@ func (f *Feed) Run(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
+// drainGap is the longest pause between two clients that are sent away.
+const drainGap = 20 * time.Millisecond
+
 // Drain tells every client that the instance goes away and ends its response,
-// one after the other over about that time, each with a reconnection time of
+// one after the other over that time at most, each with a reconnection time of
 // its own between 1 and 5 s. It returns when all have ended or ctx has.
 func (f *Feed) Drain(ctx context.Context, over time.Duration) {
 	subs := f.subscriptions()
+	over = min(over, drainGap*time.Duration(len(subs)))
 	start := time.Now()
 	for i, s := range subs {
 		due := start.Add(over * time.Duration(i) / time.Duration(len(subs)))

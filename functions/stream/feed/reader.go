@@ -48,7 +48,7 @@ type reader struct {
 func (r *reader) run(ctx context.Context) {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = 100*time.Millisecond, 2*time.Second
-	for ctx.Err() == nil {
+	for r.connected(ctx) {
 		began := time.Now()
 		err := r.life(ctx)
 		if ctx.Err() != nil {
@@ -64,6 +64,28 @@ func (r *reader) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-time.After(pause):
+		}
+	}
+}
+
+// connected waits until NATS is there; false is the end of ctx.
+func (r *reader) connected(ctx context.Context) bool {
+	conn := r.feed.cfg.Conn
+	if ctx.Err() == nil && conn.IsConnected() {
+		return true
+	}
+	r.feed.setReading(nats.ErrDisconnected)
+	r.feed.cfg.Log.Warn("the feed waits for NATS", "position", r.feed.Position().String())
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+			if conn.IsConnected() {
+				return true
+			}
 		}
 	}
 }
@@ -143,6 +165,9 @@ func (r *reader) read(ctx context.Context, ch <-chan *nats.Msg) error {
 				return err
 			}
 		case <-watch.C:
+			if !r.feed.cfg.Conn.IsConnected() {
+				return nats.ErrDisconnected
+			}
 			if quiet := time.Since(r.heard); quiet > 3*readerBeat && len(ch) == 0 {
 				return fmt.Errorf("nothing heard from the consumer for %s", quiet.Round(time.Millisecond))
 			}

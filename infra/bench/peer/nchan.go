@@ -30,7 +30,7 @@ func CheckNchan() error {
 		err = e
 	}
 	if err != nil {
-		return fmt.Errorf("Nchan is not installed (%w): on Debian and Ubuntu, apt-get install nginx-light libnginx-mod-nchan", err)
+		return fmt.Errorf("no Nchan is installed (%w): on Debian and Ubuntu, apt-get install nginx-light libnginx-mod-nchan", err)
 	}
 	return nil
 }

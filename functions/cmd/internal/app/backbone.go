@@ -54,11 +54,11 @@ func ConnectOptions(name, servers string, log *slog.Logger) []nats.Option {
 		nats.DrainTimeout(drainWait),
 		nats.ConnectHandler(func(c *nats.Conn) {
 			failing.over()
-			log.Info("connected to NATS", "url", c.ConnectedUrlRedacted())
+			log.Info("connected to NATS", "url", servers, "server", c.ConnectedServerName())
 		}),
 		nats.ReconnectHandler(func(c *nats.Conn) {
 			failing.over()
-			log.Info("reconnected to NATS", "url", c.ConnectedUrlRedacted())
+			log.Info("reconnected to NATS", "url", servers, "server", c.ConnectedServerName())
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil { // nil is the end of the process
