@@ -164,6 +164,12 @@ func (l *log) consumerConfig(purpose string, subjects []string, after uint64) je
 	}
 }
 
+// creation is the context of a consumer's creation. It does not end with the
+// client: a consumer of which nothing is known cannot be deleted.
+func creation(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
+}
+
 // forget deletes a consumer; if that fails the server does it later.
 func (l *log) forget(name string) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -186,7 +192,7 @@ func (l *log) push(ctx context.Context, purpose string, subjects []string, after
 		_ = sub.Unsubscribe()
 		l.forget(cfg.Name)
 	}
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := creation(ctx)
 	defer cancel()
 	if _, err := l.js.CreatePushConsumer(ctx, l.stream, cfg); err != nil {
 		stop()
@@ -251,7 +257,7 @@ func (l *log) scanned(ctx context.Context, subjects []string, after event.ID) (p
 
 // atTime is the position before the first event stored at t or later.
 func (l *log) atTime(ctx context.Context, t time.Time) (seq uint64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := creation(ctx)
 	defer cancel()
 	cfg := l.consumerConfig("time", nil, 0)
 	cfg.DeliverPolicy, cfg.OptStartSeq, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, 0, &t
@@ -323,7 +329,7 @@ func (l *log) pull(ctx context.Context, consumer string, batch, maxBytes int) (m
 
 // create makes a pull consumer.
 func (l *log) create(ctx context.Context, cfg jetstream.ConsumerConfig) error {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := creation(ctx)
 	defer cancel()
 	if _, err := l.js.CreateConsumer(ctx, l.stream, cfg); err != nil {
 		return fmt.Errorf("create the consumer %s: %w", cfg.Name, err)
