@@ -75,4 +75,3 @@ func TestStreamIsMissing(t *testing.T) {
 		assert.Equal(t, r.log.ID(1), c.Event(t).ID)
 	})
 }
-

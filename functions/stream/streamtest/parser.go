@@ -2,6 +2,7 @@ package streamtest
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -108,21 +109,29 @@ func (p *parser) next() (Block, error) {
 func (p *parser) line() (string, error) {
 	var line []byte
 	for {
-		c, err := p.r.ReadByte()
-		if err == io.EOF && len(line) > 0 {
-			err = io.ErrUnexpectedEOF
-		}
-		switch {
-		case err != nil:
+		if _, err := p.r.Peek(1); err != nil {
+			if err == io.EOF && len(line) > 0 {
+				err = io.ErrUnexpectedEOF
+			}
 			return "", err
-		case c == '\n' && p.afterCR:
-			p.afterCR = false
-		case c == '\n', c == '\r':
-			p.afterCR = c == '\r'
-			return string(line), nil
-		default:
-			p.afterCR = false
-			line = append(line, c)
 		}
+		read, _ := p.r.Peek(p.r.Buffered())
+		if p.afterCR {
+			p.afterCR = false
+			if read[0] == '\n' {
+				_, _ = p.r.Discard(1)
+				continue
+			}
+		}
+		end := bytes.IndexAny(read, "\r\n")
+		if end < 0 {
+			line = append(line, read...)
+			_, _ = p.r.Discard(len(read))
+			continue
+		}
+		line = append(line, read[:end]...)
+		p.afterCR = read[end] == '\r'
+		_, _ = p.r.Discard(end + 1)
+		return string(line), nil
 	}
 }
