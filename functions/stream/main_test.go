@@ -32,6 +32,8 @@ func TestMain(m *testing.M) {
 // parallel: in the end none of our goroutines may live.
 func checkNothingLeft() int {
 	var left string
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
 	for range 100 {
 		var b strings.Builder
 		_ = pprof.Lookup("goroutine").WriteTo(&b, 2)
@@ -39,7 +41,7 @@ func checkNothingLeft() int {
 		if !strings.Contains(left, "sluice/functions/stream.") && !strings.Contains(left, "sluice/functions/stream/") {
 			return 0
 		}
-		time.Sleep(20 * time.Millisecond)
+		<-tick.C
 	}
 	fmt.Fprintln(os.Stderr, "goroutines are left over:\n"+left)
 	return 1
