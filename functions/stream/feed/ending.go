@@ -11,9 +11,11 @@ import (
 // response. It does not block.
 func (s *Subscription) Drain(reason sse.Reason) {
 	s.mu.Lock()
-	if s.reason == "" {
-		s.reason = reason
+	if s.reason != "" {
+		s.mu.Unlock()
+		return
 	}
+	s.reason = reason
 	cancel := s.cancel
 	s.mu.Unlock()
 	if cancel != nil {

@@ -120,6 +120,9 @@ func (f *Feed) Drain(ctx context.Context, over time.Duration) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for f.Count() > 0 && ctx.Err() == nil {
+		for _, s := range f.subscriptions() { // also those that came meanwhile
+			s.Drain(sse.ReasonShutdown)
+		}
 		select {
 		case <-ctx.Done():
 		case <-tick.C:
