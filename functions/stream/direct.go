@@ -169,7 +169,7 @@ func (o *hijacked) Close(clean bool) {
 	o.watch.remove(o)
 	if clean && !o.cut {
 		if o.chunked {
-			_, _ = o.TryWrite([]byte("0\r\n\r\n"))
+			_ = o.Write([]byte("0\r\n\r\n"))
 		}
 	} else if tcp, ok := o.conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)
