@@ -1,0 +1,201 @@
+package stream_test
+
+import (
+	"context"
+	"io"
+	"net/url"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"sluice/functions/stream/feed"
+	"sluice/functions/stream/streamtest"
+	"sluice/natsembed/natstest"
+)
+
+// TestTerminateWith500Streams is a process of its own that gets SIGTERM.
+func TestTerminateWith500Streams(t *testing.T) {
+	ways(t, func(t *testing.T, way func(*streamtest.Options)) {
+		natstest.CheckGoroutines(t)
+		ns := natstest.Start(t)
+		log := streamtest.NewLog(t, ns.JetStream(t))
+		var o streamtest.Options
+		way(&o)
+		edge := streamtest.StartProcess(t, streamtest.ProcessOptions{
+			NATS: ns.URL(), ThroughHTTP: o.Stream.ThroughHTTP, DrainTimeout: time.Second,
+		})
+		var clients []*streamtest.Client
+		for i := range 500 {
+			q := streamtest.Query{Topics: []string{topics[i%len(topics)]}}
+			if i%100 == 0 {
+				q.Proto = "HTTP/1.0"
+			}
+			c := streamtest.Open(t, edge.URL, q)
+			c.System(t, "open")
+			clients = append(clients, c)
+		}
+		log.Publish(topics...)
+		for i, c := range clients {
+			require.Equal(t, log.Match(0, topics[i%len(topics)])[0].Data, c.Event(t).Data)
+		}
+		began := time.Now()
+		edge.Terminate(t)
+		retries := map[string]bool{}
+		for _, c := range clients {
+			drain := c.System(t, "drain")
+			assert.EqualValues(t, "shutdown", drain.System().Reason)
+			assert.Equal(t, log.ID(log.Last().Seq), drain.ID, "the position, not its own last event's")
+			retries[drain.Retry] = true
+			_, err := c.Next()
+			require.ErrorIs(t, err, io.EOF, "a proper end")
+		}
+		require.NoError(t, edge.Wait(), "exit code 0")
+		assert.Less(t, time.Since(began), 10*time.Second)
+		assert.Greater(t, len(retries), 100, "not all come back at once")
+		for retry := range retries {
+			ms, err := strconv.Atoi(retry)
+			require.NoError(t, err)
+			assert.True(t, 1000 <= ms && ms <= 5000, retry)
+		}
+	})
+}
+
+// TestDrainReachesSlowClients: what a client has not taken yet comes first,
+// then the drain, then a proper end.
+func TestDrainReachesSlowClients(t *testing.T) {
+	ways(t, func(t *testing.T, way func(*streamtest.Options)) {
+		natstest.CheckGoroutines(t)
+		r := newRig(t, way, func(o *streamtest.Options) { o.Feed.PendingMsgs, o.Feed.PendingBytes = 1 << 20, 1 << 30 })
+		var clients []*streamtest.Client
+		for i := range 40 {
+			c := r.open(t, streamtest.Query{RecvBuf: 20_000 + 1000*i}) // and does not read
+			clients = append(clients, c)
+		}
+		r.log.Pad = 500
+		r.log.PublishN(800, "a")
+		require.Eventually(t, func() bool { return r.edge.Feed.Position().Seq == 800 }, 5*time.Second, time.Millisecond)
+
+		var running sync.WaitGroup
+		defer running.Wait()
+		running.Go(func() { r.edge.Shutdown(0, 10*time.Second) })
+		for i, c := range clients {
+			running.Go(func() {
+				j := streamtest.Journal{}
+				err := j.Read(c, func(b streamtest.Block) bool { return b.Type == "system" && b.System().Type == "drain" })
+				assert.NoError(t, err, "client %d", i)
+				assert.NoError(t, j.Compare(r.log.Match(0)[:len(j.Events)]))
+				assert.Equal(t, r.log.ID(uint64(len(j.Events))), j.LastID)
+				_, err = c.Next()
+				assert.ErrorIs(t, err, io.EOF, "client %d", i)
+			})
+		}
+	})
+}
+
+func TestDrainDoesNotWaitForStuckClients(t *testing.T) {
+	ways(t, func(t *testing.T, way func(*streamtest.Options)) {
+		natstest.CheckGoroutines(t)
+		r := newRig(t, way, func(o *streamtest.Options) { o.Feed.PendingMsgs, o.Feed.PendingBytes = 1 << 20, 1 << 30 })
+		r.open(t, streamtest.Query{RecvBuf: 20_000})
+		r.log.Pad = 1000
+		r.log.PublishN(1000, "a")
+		began := time.Now()
+		r.edge.Shutdown(100*time.Millisecond, 300*time.Millisecond)
+		assert.Less(t, time.Since(began), 3*time.Second)
+		assert.Zero(t, r.edge.Feed.Count())
+	})
+}
+
+// TestRequestsWhileDraining are told in-band to come back: a 503 would stop an
+// EventSource for good.
+func TestRequestsWhileDraining(t *testing.T) {
+	ways(t, func(t *testing.T, way func(*streamtest.Options)) {
+		natstest.CheckGoroutines(t)
+		r := newRig(t, way)
+		c := r.live(t)
+		r.log.PublishN(5, "a")
+		c.Events(t, 5)
+		r.edge.Handler.Drain()
+		for cursor, want := range map[string]string{"": r.log.ID(5), r.log.ID(2): r.log.ID(2), "nonsense": r.log.ID(5)} {
+			late := r.open(t, streamtest.Query{LastID: cursor})
+			drain := late.System(t, "drain")
+			assert.Equal(t, want, drain.ID, cursor)
+			assert.NotEmpty(t, drain.Retry)
+			_, err := late.Next()
+			assert.ErrorIs(t, err, io.EOF)
+		}
+		bad, err := streamtest.Connect(r.edge.URL, streamtest.Query{Params: url.Values{"topic": {".."}}})
+		require.NoError(t, err)
+		defer bad.Close()
+		assertError(t, "bad_topic", bad.Response)
+
+		e := r.log.Publish("a")
+		assert.Equal(t, e.Data, c.Event(t).Data, "open streams go on until it is their turn")
+	})
+}
+
+// TestDrainReachesWhoComesLate: a client that was admitted while the others
+// were being drained is drained too.
+func TestDrainReachesWhoComesLate(t *testing.T) {
+	ways(t, func(t *testing.T, way func(*streamtest.Options)) {
+		natstest.CheckGoroutines(t)
+		r := newRig(t, way)
+		all, err := feed.NewTopics()
+		require.NoError(t, err)
+		// One that nobody serves yet keeps Drain waiting.
+		unserved, err := r.edge.Feed.Subscribe(t.Context(), feed.Request{Topics: all})
+		require.NoError(t, err)
+		early := r.live(t)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			defer cancel()
+			r.edge.Feed.Drain(ctx, 0)
+		}()
+		early.System(t, "drain")
+		late := r.live(t)
+		late.System(t, "drain")
+		unserved.Abandon()
+		<-done
+	})
+}
+
+// TestStopUnderClients ends the feed under clients in every state; nobody waits for ever.
+func TestStopUnderClients(t *testing.T) {
+	ways(t, func(t *testing.T, way func(*streamtest.Options)) {
+		natstest.CheckGoroutines(t)
+		r := newRig(t, way, smallRing)
+		r.log.Pad = 1000
+		r.log.PublishN(1000, "a")
+		topics, err := feed.NewTopics()
+		require.NoError(t, err)
+		unserved, err := r.edge.Feed.Subscribe(t.Context(), feed.Request{Topics: topics})
+		require.NoError(t, err)
+		idle := r.live(t)
+		replaying := r.open(t, streamtest.Query{LastID: r.log.ID(0), RecvBuf: 20_000})
+		r.edge.Stop()
+		for _, c := range []*streamtest.Client{idle, replaying} {
+			for err == nil {
+				_, err = c.Next()
+			}
+			assert.NotErrorIs(t, err, io.EOF, "no proper end")
+			err = nil
+		}
+		end := unserved.Serve(t.Context(), discard{})
+		assert.ErrorIs(t, end.Err, feed.ErrClosed)
+		assert.Zero(t, r.edge.Feed.Count())
+		_, err = r.edge.Feed.Subscribe(t.Context(), feed.Request{Topics: topics})
+		assert.ErrorIs(t, err, feed.ErrClosed)
+	})
+}
+
+// discard is an outlet that takes everything.
+type discard struct{}
+
+func (discard) Write([]byte) error { return nil }
+func (discard) Interrupt()         {}
