@@ -36,6 +36,9 @@ func (h *Handler) serveDirect(w http.ResponseWriter, r *http.Request, c *connect
 		c.ended(feed.End{Err: err, Reason: "gone"})
 		return
 	}
+	if c, ok := conn.(clientConn); ok {
+		conn = c.TCPConn
+	}
 	out := &hijacked{conn: conn, piece: h.cfg.piece(), stall: h.cfg.StallTimeout, chunked: r.ProtoAtLeast(1, 1)}
 	out.try = out.write1
 	if sc, ok := conn.(syscall.Conn); ok {

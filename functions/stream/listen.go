@@ -1,7 +1,9 @@
 package stream
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"net"
 	"time"
 )
@@ -24,8 +26,8 @@ func Listen(ctx context.Context, addr string, o ListenOptions) (net.Listener, er
 		Control:         control(o),
 	}
 	l, err := lc.Listen(ctx, "tcp", addr)
-	if err != nil || o.SendBuffer == 0 {
-		return l, err
+	if err != nil {
+		return nil, err
 	}
 	return listener{l, o.SendBuffer}, nil
 }
@@ -35,11 +37,37 @@ type listener struct {
 	sendBuffer int
 }
 
-// Accept leaves the connection what it is: the direct way needs a TCPConn.
 func (l listener) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
-	if tcp, ok := conn.(*net.TCPConn); ok {
+	tcp, ok := conn.(*net.TCPConn)
+	if err != nil || !ok {
+		return conn, err
+	}
+	if l.sendBuffer > 0 {
 		_ = tcp.SetWriteBuffer(l.sendBuffer)
 	}
-	return conn, err
+	return clientConn{tcp}, nil
+}
+
+// clientConn has net/http say in JSON too what it refuses before a handler
+// sees it: a request that is malformed or whose headers are too large. It
+// writes that past all handlers, in one piece.
+type clientConn struct{ *net.TCPConn }
+
+// refusal is what net/http puts between the status and the same status as the
+// body.
+const refusal = "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
+
+func (c clientConn) Write(p []byte) (int, error) {
+	head, body, ok := bytes.Cut(p, []byte(refusal))
+	if !ok || !bytes.HasPrefix(head, []byte("HTTP/1.1 4")) || len(body) > 256 {
+		return c.TCPConn.Write(p)
+	}
+	code := "bad_request"
+	if bytes.HasPrefix(head, []byte("HTTP/1.1 431")) {
+		code = "headers_too_large"
+	}
+	_, err := fmt.Fprintf(c.TCPConn, "%s\r\nContent-Type: application/json\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n%s\n",
+		head, errorBody(code, string(body)))
+	return len(p), err
 }

@@ -32,10 +32,18 @@ func WriteError(w http.ResponseWriter, status int, code, message string, retry t
 		h.Set("Retry-After", strconv.Itoa(max(1, int(retry.Seconds()))))
 	}
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(struct {
+	_, _ = w.Write(append(errorBody(code, message), '\n'))
+}
+
+func errorBody(code, message string) []byte {
+	body, err := json.Marshal(struct {
 		Error   string `json:"error"`
 		Message string `json:"message"`
 	}{code, message})
+	if err != nil {
+		panic("stream: two strings did not marshal: " + err.Error())
+	}
+	return body
 }
 
 func (e *httpError) write(w http.ResponseWriter) {

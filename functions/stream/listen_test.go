@@ -1,0 +1,48 @@
+package stream_test
+
+import (
+	"bufio"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"sluice/functions/stream"
+)
+
+// TestRefusalsBeforeAnyHandlerAreJSON: net/http refuses these by itself.
+func TestRefusalsBeforeAnyHandlerAreJSON(t *testing.T) {
+	l, err := stream.Listen(t.Context(), "127.0.0.1:0", stream.ListenOptions{SendBuffer: 64 << 10})
+	require.NoError(t, err)
+	srv := &http.Server{MaxHeaderBytes: 64 << 10, Handler: http.NotFoundHandler()}
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(l) }()
+	defer func() {
+		require.NoError(t, srv.Close())
+		require.ErrorIs(t, <-served, http.ErrServerClosed)
+	}()
+	for _, tc := range []struct {
+		name, request, code string
+		status              int
+	}{
+		{"a megabyte of Last-Event-ID", "GET /stream HTTP/1.1\r\nHost: x\r\nLast-Event-ID: " + strings.Repeat("a", 1<<20) + "\r\n\r\n", "headers_too_large", 431},
+		{"a megabyte of topics", "GET /stream?topic=" + strings.Repeat("a", 1<<20) + " HTTP/1.1\r\nHost: x\r\n\r\n", "headers_too_large", 431},
+		{"no HTTP", "hello\r\n\r\n", "bad_request", 400},
+		{"NUL in a header", "GET /stream HTTP/1.1\r\nHost: x\r\nLast-Event-ID: a\x00b\r\n\r\n", "bad_request", 400},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			conn, err := net.Dial("tcp", l.Addr().String())
+			require.NoError(t, err)
+			defer conn.Close()
+			go func() { _, _ = conn.Write([]byte(tc.request)) }() // ends with the connection
+			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			require.NoError(t, err)
+			defer resp.Body.Close()
+			assert.Equal(t, tc.status, resp.StatusCode)
+			assertError(t, tc.code, resp)
+		})
+	}
+}
