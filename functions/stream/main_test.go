@@ -20,7 +20,9 @@ const rapidChecks = "25"
 func TestMain(m *testing.M) {
 	natstest.RunNodeIfAsked()
 	streamtest.RunEdgeIfAsked()
-	_ = flag.Set("rapid.checks", rapidChecks) // the command line comes later and wins
+	// The command line comes later and wins.
+	_ = flag.Set("rapid.checks", rapidChecks)
+	_ = flag.Set("test.parallel", "16") // the parallel tests wait more than they work
 	code := m.Run()
 	if code == 0 {
 		code = checkNothingLeft()

@@ -63,8 +63,9 @@ func TestOutage(t *testing.T) {
 func TestStreamIsMissing(t *testing.T) {
 	parallelWays(t, func(t *testing.T, way func(*streamtest.Options)) {
 		r := newRig(t, way)
-		r.log.Publish("a")
 		c := r.live(t)
+		r.log.Publish("a")
+		c.Event(t)
 		old := r.log.Epoch
 		r.log.Delete()
 		require.Eventually(t, func() bool { return r.edge.Feed.Status().Err != "" }, 10*time.Second, time.Millisecond)
