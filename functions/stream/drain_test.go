@@ -69,7 +69,7 @@ func TestTerminateWith500Streams(t *testing.T) {
 func TestDrainReachesSlowClients(t *testing.T) {
 	ways(t, func(t *testing.T, way func(*streamtest.Options)) {
 		natstest.CheckGoroutines(t)
-		r := newRig(t, way, func(o *streamtest.Options) { o.Feed.PendingMsgs, o.Feed.PendingBytes = 1 << 20, 1 << 30 })
+		r := newRig(t, way, func(o *streamtest.Options) { o.Feed.PendingMsgs, o.Feed.PendingBytes = 1<<20, 1<<30 })
 		var clients []*streamtest.Client
 		for i := range 40 {
 			c := r.open(t, streamtest.Query{RecvBuf: 20_000 + 1000*i}) // and does not read
@@ -99,7 +99,7 @@ func TestDrainReachesSlowClients(t *testing.T) {
 func TestDrainDoesNotWaitForStuckClients(t *testing.T) {
 	ways(t, func(t *testing.T, way func(*streamtest.Options)) {
 		natstest.CheckGoroutines(t)
-		r := newRig(t, way, func(o *streamtest.Options) { o.Feed.PendingMsgs, o.Feed.PendingBytes = 1 << 20, 1 << 30 })
+		r := newRig(t, way, func(o *streamtest.Options) { o.Feed.PendingMsgs, o.Feed.PendingBytes = 1<<20, 1<<30 })
 		r.open(t, streamtest.Query{RecvBuf: 20_000})
 		r.log.Pad = 1000
 		r.log.PublishN(1000, "a")

@@ -195,6 +195,36 @@ func TestFeedFilter(t *testing.T) {
 	})
 }
 
+// TestPositionGoesOnWithoutEvents: what the filter leaves out, and what was
+// deleted at the log's end, is behind the position all the same.
+func TestPositionGoesOnWithoutEvents(t *testing.T) {
+	parallelWays(t, func(t *testing.T, way func(*streamtest.Options)) {
+		ns := natstest.Start(t)
+		log := streamtest.NewLog(t, ns.JetStream(t))
+		log.Publish("metric.cpu")
+		log.PublishN(30, "log.error")
+		s, err := log.JS.Stream(t.Context(), log.Stream)
+		require.NoError(t, err)
+		for seq := uint64(28); seq <= 31; seq++ {
+			require.NoError(t, s.DeleteMsg(t.Context(), seq))
+		}
+		heartbeats := func(o *streamtest.Options) { o.Feed.HeartbeatInterval = 64 * time.Millisecond }
+		whole := streamtest.Start(t, ns.URL(), way, heartbeats)
+		part := streamtest.Start(t, ns.URL(), way, heartbeats, func(o *streamtest.Options) { o.Feed.Filter = []string{"metric.*"} })
+		for _, edge := range []*streamtest.Edge{whole, part} {
+			assert.EqualValues(t, 31, edge.Feed.Position().Seq, "ready means that all is read")
+			assert.Zero(t, edge.Feed.Status().Lag)
+			c := streamtest.Open(t, edge.URL, streamtest.Query{Topics: []string{"metric.*"}})
+			assert.Equal(t, log.ID(31), c.System(t, "open").ID)
+			log.Publish("log.error")
+			for c.Block(t).Seq() < log.Last().Seq {
+			}
+			b := log.Publish("metric.cpu")
+			assert.Equal(t, b.Data, c.Event(t).Data)
+		}
+	})
+}
+
 func TestNotReady(t *testing.T) {
 	natstest.CheckGoroutines(t)
 	ns := natstest.Start(t)

@@ -85,3 +85,21 @@ func TestResumeAfterAnyCut(t *testing.T) {
 		noError(rt, j.Compare(log.Match(j.Start().Seq, q.Topics...)))
 	})
 }
+
+func TestTopicsMayChangeOnResume(t *testing.T) {
+	ways(t, func(t *testing.T, way func(*streamtest.Options)) {
+		natstest.CheckGoroutines(t)
+		r := newRig(t, way, smallRing)
+		c := r.live(t, "a")
+		r.log.PublishN(40, "a", "b", "c")
+		c.Events(t, 10)
+		cursor := c.LastID()
+		for _, filters := range [][]string{{"a", "b"}, {"b"}, {">"}, {"c.>", "c"}} {
+			again := r.open(t, streamtest.Query{Topics: filters, LastID: cursor})
+			again.System(t, "open")
+			for _, want := range r.log.Match(28, filters...) {
+				require.Equal(t, want.Data, again.Event(t).Data, "topics %v begin at the cursor", filters)
+			}
+		}
+	})
+}
