@@ -211,16 +211,23 @@ func TestPositionGoesOnWithoutEvents(t *testing.T) {
 		heartbeats := func(o *streamtest.Options) { o.Feed.HeartbeatInterval = 64 * time.Millisecond }
 		whole := streamtest.Start(t, ns.URL(), way, heartbeats)
 		part := streamtest.Start(t, ns.URL(), way, heartbeats, func(o *streamtest.Options) { o.Feed.Filter = []string{"metric.*"} })
+		var clients []*streamtest.Client
 		for _, edge := range []*streamtest.Edge{whole, part} {
 			assert.EqualValues(t, 31, edge.Feed.Position().Seq, "ready means that all is read")
 			assert.Zero(t, edge.Feed.Status().Lag)
 			c := streamtest.Open(t, edge.URL, streamtest.Query{Topics: []string{"metric.*"}})
 			assert.Equal(t, log.ID(31), c.System(t, "open").ID)
-			log.Publish("log.error")
-			for c.Block(t).Seq() < log.Last().Seq {
+			clients = append(clients, c)
+		}
+		other := log.Publish("log.error")
+		for _, c := range clients {
+			for b := c.Block(t); b.Seq() < other.Seq; b = c.Block(t) {
+				require.Equal(t, "heartbeat", b.Type)
 			}
-			b := log.Publish("metric.cpu")
-			assert.Equal(t, b.Data, c.Event(t).Data)
+		}
+		own := log.Publish("metric.cpu")
+		for _, c := range clients {
+			assert.Equal(t, own.Data, c.Event(t).Data)
 		}
 	})
 }
