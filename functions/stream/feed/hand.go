@@ -143,7 +143,7 @@ func (s *Subscription) heartbeat(block []byte, h handful) {
 // rouse wakes an idle subscription at the shard's place in the log.
 func (s *Subscription) rouse(at uint64, pos event.ID) {
 	s.mu.Lock()
-	idle := !s.busy.Load()
+	idle := s.err == nil && !s.busy.Load()
 	if idle {
 		s.idx, s.pos, s.target = at, pos, at
 		s.busy.Store(true)

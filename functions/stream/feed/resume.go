@@ -106,6 +106,9 @@ func (f *Feed) resume(ctx context.Context, id event.ID) (event.ID, sse.Open, err
 	// Below the ring, or of another log than the feed's. What is known of the
 	// log may be a second old: a replay checks again.
 	now, err := f.log.info(ctx, time.Now().Add(-time.Second))
+	if err == nil && id.Epoch > now.epoch {
+		now, err = f.log.info(ctx, time.Now()) // another instance may have noticed sooner
+	}
 	switch {
 	case err != nil && id.Epoch == pos.Epoch:
 		return id, complete, nil // the replay waits for NATS

@@ -127,10 +127,10 @@ func (s *Subscription) Serve(ctx context.Context, out Outlet) End {
 // outlet's Close.
 func (s *Subscription) Go(out Direct, head []byte, ended func(End)) {
 	s.first = append(head, s.first...)
+	s.busy.Store(true) // first: a client that is gone already is the pump's to end
 	s.mu.Lock()
 	s.out, s.direct, s.ended = out, out, ended
 	s.mu.Unlock()
-	s.busy.Store(true)
 	s.start(func() {
 		if err := s.begin(); err != nil {
 			s.finish(err)
