@@ -199,3 +199,31 @@ type discard struct{}
 
 func (discard) Write([]byte) error { return nil }
 func (discard) Interrupt()         {}
+
+// TestDrainWhileClientsGo ends clients from both sides at once.
+func TestDrainWhileClientsGo(t *testing.T) {
+	ways(t, func(t *testing.T, way func(*streamtest.Options)) {
+		natstest.CheckGoroutines(t)
+		r := newRig(t, way)
+		for range 5 {
+			var clients []*streamtest.Client
+			for range 60 {
+				clients = append(clients, r.live(t))
+			}
+			var ending sync.WaitGroup
+			ending.Go(func() {
+				ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+				defer cancel()
+				r.edge.Feed.Drain(ctx, 0)
+			})
+			ending.Go(func() {
+				for _, c := range clients {
+					c.Reset()
+				}
+			})
+			ending.Go(func() { r.log.PublishN(20, "a") })
+			ending.Wait()
+			require.Zero(t, r.edge.Feed.Count())
+		}
+	})
+}

@@ -70,6 +70,31 @@ func TestRecreatedUnderClients(t *testing.T) {
 	})
 }
 
+// TestCursorOfALogNotYetKnown comes from an instance that has noticed sooner
+// that the stream is another one.
+func TestCursorOfALogNotYetKnown(t *testing.T) {
+	parallelWays(t, func(t *testing.T, way func(*streamtest.Options)) {
+		r := newRig(t, way)
+		r.log.PublishN(5, "a")
+		foreign := r.open(t, streamtest.Query{LastID: event.ID{Epoch: 1, Seq: 1}.String()})
+		assert.EqualValues(t, "recreated", foreign.System(t, "open").System().Reason, "it has just asked for the log's state")
+		r.log.Delete()
+		<-time.After(2 * time.Millisecond) // the epoch is in milliseconds
+		r.log.Create()
+		r.log.PublishN(10, "a")
+
+		c := r.open(t, streamtest.Query{LastID: r.log.ID(4)})
+		assert.Equal(t, "complete", c.System(t, "open").System().Resumed)
+		for _, want := range r.log.Match(4) {
+			b := c.Event(t)
+			require.Equal(t, r.log.ID(want.Seq), b.ID)
+			require.Equal(t, want.Data, b.Data)
+		}
+		next := r.log.Publish("a")
+		assert.Equal(t, next.Data, c.Event(t).Data)
+	})
+}
+
 // TestRetentionOvertakesAReplay has a client that stops reading while the
 // stream forgets what it has not read.
 func TestRetentionOvertakesAReplay(t *testing.T) {
