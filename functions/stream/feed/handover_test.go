@@ -21,6 +21,7 @@ type socket struct {
 	written []byte
 	shut    chan struct{} // not nil: it takes nothing until that is closed
 	slow    time.Duration // that a write takes
+	lies    bool          // it says that it takes bytes
 	ended   chan End
 }
 
@@ -48,7 +49,7 @@ func (s *socket) Write(p []byte) error {
 	return err
 }
 
-func (s *socket) Takes() bool { return s.shutter() == nil }
+func (s *socket) Takes() bool { return s.lies || s.shutter() == nil }
 func (s *socket) Interrupt()  { s.open() }
 func (s *socket) Close(bool)  {}
 
