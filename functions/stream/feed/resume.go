@@ -175,7 +175,13 @@ func (f *Feed) since(ctx context.Context, t time.Time) (event.ID, sse.Open, erro
 		}
 		return now.oldest(), complete, nil
 	}
+	select { // it takes a consumer, as a replay does
+	case <-ctx.Done():
+		return event.ID{}, sse.Open{}, ctx.Err()
+	case f.slots <- struct{}{}:
+	}
 	seq, err := f.log.atTime(ctx, t)
+	<-f.slots
 	if err != nil {
 		return event.ID{}, sse.Open{}, err
 	}
