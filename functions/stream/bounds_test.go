@@ -5,6 +5,7 @@ package stream_test
 import (
 	"net"
 	"net/http"
+	"net/url"
 	"runtime"
 	"sync"
 	"syscall"
@@ -63,6 +64,32 @@ func TestReplaysNeedFewConsumers(t *testing.T) {
 		}
 		reading.Wait()
 	})
+}
+
+// TestSinceNeedsFewConsumers: looking up a time takes one too.
+func TestSinceNeedsFewConsumers(t *testing.T) {
+	natstest.CheckGoroutines(t)
+	ns := natstest.Start(t)
+	log := streamtest.NewLog(t, ns.JetStream(t), func(c *jetstream.StreamConfig) { c.MaxConsumers = 6 })
+	log.PublishN(100, "a")
+	<-time.After(2 * time.Millisecond) // so that the times differ
+	log.PublishN(100, "a")
+	edge := streamtest.Start(t, ns.URL(), smallRing, func(o *streamtest.Options) { o.Feed.ReplayConcurrency = 2 })
+	since := storeTime(t, log, 101)
+	var asking sync.WaitGroup
+	for range 60 {
+		asking.Go(func() {
+			c, err := streamtest.Connect(edge.URL, streamtest.Query{Params: url.Values{"since": {since.Format(time.RFC3339Nano)}}})
+			if !assert.NoError(t, err) {
+				return
+			}
+			defer c.Close()
+			if assert.Equal(t, http.StatusOK, c.Response.StatusCode) {
+				assert.Equal(t, log.ID(100), c.System(t, "open").ID)
+			}
+		})
+	}
+	asking.Wait()
 }
 
 // TestReconnectStorm: clients whose events are in memory cost NATS nothing.
