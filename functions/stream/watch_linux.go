@@ -131,7 +131,9 @@ func (w *watch) look(ev unix.EpollEvent) {
 	if place.turn != ev.Pad || place.sub == nil {
 		return
 	}
-	if place.out.drainInput() {
+	// A close may stand behind more than is read at a time.
+	const closed = unix.EPOLLRDHUP | unix.EPOLLHUP | unix.EPOLLERR
+	if ev.Events&closed != 0 || place.out.drainInput() {
 		place.sub.Cut(feed.ErrGone)
 	}
 }
