@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -184,5 +185,35 @@ func FuzzRequest(f *testing.F) {
 				t.Fatalf("the topic %q was accepted", topic)
 			}
 		}
+	})
+}
+
+// TestClientsThatTalk: what a client sends behind its request is thrown away,
+// and hides its close no longer than until the next write; directly not even
+// that long.
+func TestClientsThatTalk(t *testing.T) {
+	ways(t, func(t *testing.T, way func(*streamtest.Options)) {
+		natstest.CheckGoroutines(t)
+		var o streamtest.Options
+		way(&o)
+		r := newRig(t, way, func(e *streamtest.Options) {
+			if o.Stream.ThroughHTTP {
+				e.Feed.HeartbeatInterval = 64 * time.Millisecond
+			}
+		})
+		junk := []byte(strings.Repeat("GET /stream HTTP/1.1\r\n\r\n", 5000))
+		for range 5 {
+			conn, err := streamtest.Dial(r.edge.URL, streamtest.Query{})
+			require.NoError(t, err)
+			_, _ = conn.Write(junk) // it may be cut for it
+			require.NoError(t, conn.Close())
+		}
+		talking := r.live(t)
+		_, err := talking.Talk(junk[:2000])
+		require.NoError(t, err)
+		require.Eventually(t, func() bool { return r.edge.Feed.Count() <= 1 }, 2*time.Second, time.Millisecond,
+			"who is gone is noticed")
+		e := r.log.Publish("a")
+		assert.Equal(t, e.Data, talking.Event(t).Data)
 	})
 }

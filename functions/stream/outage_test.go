@@ -44,6 +44,7 @@ func TestOutage(t *testing.T) {
 		for _, want := range r.log.Match(3) {
 			require.Equal(t, want.Data, fromLog.Event(t).Data)
 		}
+		assert.NotZero(t, fromLog.Comments(), "the line is kept warm while it waits")
 		gap := ahead.System(t, "gap")
 		assert.EqualValues(t, "ahead", gap.System().Reason)
 		assert.Equal(t, r.log.ID(5000), gap.System().Requested)

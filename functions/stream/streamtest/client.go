@@ -225,6 +225,9 @@ func (c *Client) CutAfter(n int) { c.body.left = n }
 // IsCut reports whether err is the cut that CutAfter asked for.
 func IsCut(err error) bool { return err == errCut }
 
+// Talk sends bytes behind the request.
+func (c *Client) Talk(p []byte) (int, error) { return c.conn.Write(p) }
+
 // Close closes the connection.
 func (c *Client) Close() {
 	if c.conn != nil {
