@@ -11,6 +11,7 @@ import (
 
 	"sluice/functions/stream/feed"
 	"sluice/functions/stream/sse"
+	"sluice/publisher/event"
 )
 
 // busyRetry is the least time after which a refused client is to come back.
@@ -102,15 +103,19 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, q *request, err e
 	}
 }
 
-// sendAway tells a client to come back, to another instance.
+// sendAway tells a client to come back, to another instance. Before the log is
+// read there is no position to tell: a client without one stays without.
 func (h *Handler) sendAway(w http.ResponseWriter, r *http.Request, q *request) {
+	retry := jitter(time.Second)
 	id := q.cursor()
-	if id == nil {
-		pos := h.cfg.Feed.Position()
+	if pos := h.cfg.Feed.Position(); id == nil && pos != (event.ID{}) {
 		id = &pos
 	}
-	drain := sse.Drain{Reason: sse.ReasonShutdown}
-	writeBlock(w, r, h.cfg.Encoder.AppendDrain(nil, *id, drain, jitter(time.Second)))
+	if id == nil {
+		writeBlock(w, r, h.cfg.Encoder.AppendBusy(nil, nil, retry))
+		return
+	}
+	writeBlock(w, r, h.cfg.Encoder.AppendDrain(nil, *id, sse.Drain{Reason: sse.ReasonShutdown}, retry))
 }
 
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, q *request, code, message string) {
