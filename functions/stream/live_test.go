@@ -249,6 +249,15 @@ func TestNotReady(t *testing.T) {
 	h.ServeHTTP(inband, httptest.NewRequest(http.MethodGet, "/stream?busy=inband", nil))
 	assert.Equal(t, http.StatusOK, inband.Code)
 	assert.Contains(t, inband.Body.String(), `"type":"busy"`)
+
+	// An id that stands for nothing would bring its client back to a start
+	// from the beginning.
+	h.Drain()
+	away := httptest.NewRecorder()
+	h.ServeHTTP(away, httptest.NewRequest(http.MethodGet, "/stream", nil))
+	assert.Equal(t, http.StatusOK, away.Code)
+	assert.NotContains(t, away.Body.String(), "id:")
+	assert.Contains(t, away.Body.String(), "retry:")
 }
 
 func TestReadyMeansTheNewestEventsAreInMemory(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
@@ -101,5 +102,33 @@ func TestTopicsMayChangeOnResume(t *testing.T) {
 				require.Equal(t, want.Data, again.Event(t).Data, "topics %v begin at the cursor", filters)
 			}
 		}
+	})
+}
+
+// TestResumeOnAMirror: a leaf site's copy of the log keeps the sequences and,
+// in its metadata, the origin's epoch; clients can go from one to the other.
+func TestResumeOnAMirror(t *testing.T) {
+	ways(t, func(t *testing.T, way func(*streamtest.Options)) {
+		natstest.CheckGoroutines(t)
+		ns := natstest.Start(t)
+		log := streamtest.NewLog(t, ns.JetStream(t))
+		mirror := jetstream.StreamConfig{Name: "MIRROR", Mirror: &jetstream.StreamSource{Name: log.Stream}}
+		epoch(log.Epoch)(&mirror)
+		_, err := log.JS.CreateStream(t.Context(), mirror)
+		require.NoError(t, err)
+		edges := []*streamtest.Edge{
+			streamtest.Start(t, ns.URL(), way, smallRing),
+			streamtest.Start(t, ns.URL(), way, smallRing, func(o *streamtest.Options) { o.Feed.Stream = "MIRROR" }),
+		}
+		var j streamtest.Journal
+		for i := range 6 {
+			c := streamtest.Open(t, edges[i%2].URL, streamtest.Query{Topics: []string{"a", "b"}, LastID: j.LastID})
+			log.PublishN(60, "a", "b", "c")
+			require.NoError(t, j.Read(c, streamtest.At(log.Last().Seq-uint64(20*(i%3))-1)))
+			c.Close()
+		}
+		require.NoError(t, j.Compare(log.Match(j.Start().Seq, "a", "b")[:len(j.Events)]))
+		require.Greater(t, len(j.Events), 200)
+		require.Empty(t, j.Gaps)
 	})
 }
