@@ -156,12 +156,9 @@ func Open(tb testing.TB, base string, q Query) *Client {
 
 // Next is the next block: io.EOF behind the last one of a response that ended
 // as HTTP wants it, another error where it was cut.
-func (c *Client) Next() (Block, error) { return c.NextWithin(patience) }
-
-// NextWithin is Next with an own bound for the wait.
-func (c *Client) NextWithin(d time.Duration) (Block, error) {
+func (c *Client) Next() (Block, error) {
 	if c.conn != nil {
-		_ = c.conn.SetReadDeadline(time.Now().Add(d))
+		_ = c.conn.SetReadDeadline(time.Now().Add(patience))
 	}
 	return c.parser.next()
 }

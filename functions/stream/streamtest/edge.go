@@ -24,8 +24,6 @@ type Options struct {
 	Feed   feed.Config   // Conn and Log are set by Start
 	Stream stream.Config // Feed, Encoder and Log are set by Start
 	Listen stream.ListenOptions
-	// NoWait returns from Start before the feed has read the log.
-	NoWait bool
 }
 
 // Edge is a running edge.
@@ -54,15 +52,14 @@ func Start(tb testing.TB, url string, change ...func(*Options)) *Edge {
 	e, err := start(tb.Context(), url, o, log)
 	require.NoError(tb, err)
 	tb.Cleanup(e.Stop)
-	if !o.NoWait {
-		require.NoError(tb, e.waitLoaded())
-	}
+	require.NoError(tb, e.waitLoaded())
 	return e
 }
 
 func start(ctx context.Context, url string, o Options, log *slog.Logger) (*Edge, error) {
 	nc, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond),
-		nats.ReconnectJitter(0, 0), nats.Timeout(5*time.Second))
+		nats.ReconnectJitter(0, 0), nats.Timeout(5*time.Second),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Debug("NATS connection", "err", err) }))
 	if err != nil {
 		return nil, err
 	}
