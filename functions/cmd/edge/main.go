@@ -20,6 +20,7 @@ import (
 
 	"sluice/functions/cmd/internal/app"
 	"sluice/functions/cmd/internal/settings"
+	"sluice/publisher"
 )
 
 func main() {
@@ -60,7 +61,7 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 
 // connect returns at once, whether NATS is there or not.
 func connect(cfg *settings.Edge, log *slog.Logger) (*nats.Conn, error) {
-	servers := settings.Redact(cfg.NATS.URL)
+	servers := publisher.RedactServers(cfg.NATS.URL)
 	opts := append(app.ConnectOptions("sluice-edge", servers, log), nats.CustomInboxPrefix(cfg.NATS.InboxPrefix))
 	if cfg.NATS.Creds != "" {
 		opts = append(opts, nats.UserCredentials(cfg.NATS.Creds))

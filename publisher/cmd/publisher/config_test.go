@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"sluice/publisher"
 )
 
 func TestHelpIsNoError(t *testing.T) {
@@ -106,6 +108,6 @@ func TestFlagBeatsEnvironmentBeatsDefault(t *testing.T) {
 }
 
 func TestRedactHidesPasswords(t *testing.T) {
-	got := redact("nats://me:secret@a:1, nats://b:2,nats://%zz:secret@c")
+	got := publisher.RedactServers("nats://me:secret@a:1, nats://b:2,nats://%zz:secret@c")
 	assert.Equal(t, "nats://me:xxxxx@a:1,nats://b:2,(not a URL)", strings.TrimSpace(got))
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/url"
 	"strings"
 	"time"
 
@@ -56,7 +55,13 @@ func connect(ctx context.Context, cfg *config, log *slog.Logger) (*nats.Conn, er
 	if cfg.NATSCreds != "" {
 		opts = append(opts, nats.UserCredentials(cfg.NATSCreds))
 	}
-	where := redact(cfg.NATSURL)
+	where := publisher.RedactServers(cfg.NATSURL)
+	for server := range strings.SplitSeq(cfg.NATSURL, ",") {
+		// Here, because the error of a later attempt would repeat its password.
+		if _, err := publisher.ParseServer(strings.TrimSpace(server)); err != nil {
+			return nil, fmt.Errorf("NATS_URL %s is malformed: want nats://host:port, comma separated", where)
+		}
+	}
 	conn, err := backoff.Retry(ctx, func() (*nats.Conn, error) {
 		conn, err := nats.Connect(cfg.NATSURL, opts...)
 		if err != nil && !mayConnect(err) {
@@ -83,24 +88,7 @@ func connect(ctx context.Context, cfg *config, log *slog.Logger) (*nats.Conn, er
 // mayConnect reports whether another attempt could succeed: the servers are
 // away, rather than the settings wrong.
 func mayConnect(err error) bool {
-	var malformed *url.Error // which is a net.Error too
-	if errors.As(err, &malformed) {
-		return false
-	}
 	var network net.Error
 	return errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) ||
 		errors.Is(err, io.EOF) || errors.As(err, &network)
-}
-
-// redact hides the passwords of a comma separated list of URLs.
-func redact(urls string) string {
-	list := strings.Split(urls, ",")
-	for i, s := range list {
-		if u, err := url.Parse(strings.TrimSpace(s)); err == nil {
-			list[i] = u.Redacted()
-		} else {
-			list[i] = "(not a URL)"
-		}
-	}
-	return strings.Join(list, ",")
 }

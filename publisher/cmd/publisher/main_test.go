@@ -286,12 +286,16 @@ func TestUnreachableNATSIsSaidWithItsSetting(t *testing.T) {
 		assert.Contains(t, r.stderr, say)
 	}
 	assert.NotContains(t, r.stderr, "secret")
+	r = runWith(t.Context(), nil, "demo", "--nats-url", strings.Replace(url, "nats://", "nats://secret@", 1), "--connect-timeout", "300ms")
+	assert.Equal(t, 1, r.code)
+	assert.NotContains(t, r.stderr, "secret", "a user alone is a token")
 }
 
 func TestMalformedURLEndsTheRunAtOnce(t *testing.T) {
-	r := runWith(t.Context(), nil, "demo", "--nats-url", "nats://127.0.0.1:42x2", "--connect-timeout", "1m")
+	r := runWith(t.Context(), nil, "demo", "--nats-url", "nats://me:secret@127.0.0.1:42x2", "--connect-timeout", "1m")
 	assert.Equal(t, 1, r.code)
 	assert.Contains(t, r.stderr, "NATS_URL")
+	assert.NotContains(t, r.stderr, "secret")
 	assert.NotContains(t, r.stderr, "trying again")
 }
 

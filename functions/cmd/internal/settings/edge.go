@@ -1,10 +1,11 @@
 package settings
 
 import (
-	"net/url"
 	"os"
 	"slices"
 	"strings"
+
+	"sluice/publisher"
 )
 
 // The functions of an edge.
@@ -51,7 +52,7 @@ func (e *Edge) validate(c *checks) {
 			"FUNCTIONS", f, "one of stream, health and console")
 	}
 	for server := range strings.SplitSeq(e.NATS.URL, ",") {
-		c.that(isNATSServer(strings.TrimSpace(server)), "NATS_URL", Redact(server), "nats://host:port, tls://, ws:// or wss://")
+		c.that(isNATSServer(strings.TrimSpace(server)), "NATS_URL", publisher.RedactServers(server), "nats://host:port, tls://, ws:// or wss://")
 	}
 	if e.NATS.Creds != "" {
 		_, err := os.ReadFile(e.NATS.Creds)
@@ -63,34 +64,7 @@ func (e *Edge) validate(c *checks) {
 	c.between("STREAM_REPLICAS", e.NATS.Replicas, 1, 5)
 }
 
-// parseServer reads one server of NATS_URL, which may lack its scheme.
-func parseServer(server string) (*url.URL, error) {
-	if !strings.Contains(server, "://") {
-		server = "nats://" + server
-	}
-	return url.Parse(server)
-}
-
 func isNATSServer(server string) bool {
-	u, err := parseServer(server)
+	u, err := publisher.ParseServer(server)
 	return err == nil && u.Hostname() != "" && slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme)
-}
-
-// Redact hides the passwords and tokens in NATS_URL.
-func Redact(servers string) string {
-	list := strings.Split(servers, ",")
-	for i, server := range list {
-		u, err := parseServer(strings.TrimSpace(server))
-		if err != nil {
-			list[i] = "(not a URL)"
-			continue
-		}
-		if u.User != nil {
-			if _, password := u.User.Password(); !password { // a user alone is a token
-				u.User = url.User("xxxxx")
-			}
-		}
-		list[i] = u.Redacted()
-	}
-	return strings.Join(list, ",")
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"sluice/functions/cmd/internal/settings"
+	"sluice/publisher"
 )
 
 func environment(vars map[string]string) func(string) (string, bool) {
@@ -116,11 +117,11 @@ func TestOrigins(t *testing.T) {
 }
 
 func TestSecretsAreRedacted(t *testing.T) {
-	assert.Equal(t, "nats://u:xxxxx@a:4222,tls://xxxxx@b,nats://c:1", settings.Redact("nats://u:secret@a:4222, tls://secret@b,c:1"))
+	assert.Equal(t, "nats://u:xxxxx@a:4222,tls://xxxxx@b,nats://c:1", publisher.RedactServers("nats://u:secret@a:4222, tls://secret@b,c:1"))
 	_, err := parseEdge(map[string]string{"NATS_URL": "nats://u:secret@a,http://u:secret@b"})
 	require.ErrorContains(t, err, "NATS_URL")
 	assert.NotContains(t, err.Error(), "secret")
-	assert.NotContains(t, settings.Redact("nats://u:sec%ret@a"), "sec")
+	assert.NotContains(t, publisher.RedactServers("nats://u:sec%ret@a"), "sec")
 }
 
 func TestHelpTellsEverySetting(t *testing.T) {
