@@ -33,9 +33,9 @@ func (s *Subscription) joined(at uint64) bool {
 // left is called by the shard when it has forgotten the subscription.
 func (s *Subscription) left() {
 	s.mu.Lock()
-	err, busy := s.err, s.busy.Load()
+	err, idle := s.err, s.direct != nil && !s.busy.Load()
 	s.mu.Unlock()
-	if s.direct != nil && !busy {
+	if idle {
 		s.finish(err)
 	}
 }

@@ -263,3 +263,30 @@ func TestHeartbeatBehindTheFrames(t *testing.T) {
 	id := func(seq uint64) string { return "id: " + event.ID{Epoch: s.feed.Position().Epoch, Seq: seq}.String() }
 	assert.Regexp(t, "(?s)"+id(3)+"\nevent: data.*"+id(3)+"\nevent: heartbeat.*"+id(4)+"\nevent: data.*"+id(5)+"\nevent: data", text)
 }
+
+// TestGoneBeforeItIsServed: the watch for closed connections may notice a
+// client before its subscription is served, and the shard at any moment.
+func TestGoneBeforeItIsServed(t *testing.T) {
+	natstest.CheckGoroutines(t)
+	s := newStepped(t, 0)
+	topics, err := NewTopics()
+	require.NoError(t, err)
+	for range 50 {
+		sub, err := s.feed.Subscribe(t.Context(), Request{Topics: topics})
+		require.NoError(t, err)
+		var leaving sync.WaitGroup
+		sub.Cut(ErrGone)
+		leaving.Go(s.shard.obey)
+		out := &socket{ended: make(chan End, 2)}
+		out.close()
+		sub.Go(out, nil, func(e End) { out.ended <- e })
+		select {
+		case e := <-out.ended:
+			assert.ErrorIs(t, e.Err, ErrGone)
+		case <-time.After(5 * time.Second):
+			require.Fail(t, "it waits for a client that is gone")
+		}
+		leaving.Wait()
+	}
+	assert.Zero(t, s.feed.Count())
+}

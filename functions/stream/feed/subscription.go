@@ -109,8 +109,9 @@ func (s *Subscription) Abandon() { s.feed.dismiss(s) }
 // request's.
 func (s *Subscription) Serve(ctx context.Context, out Outlet) End {
 	s.mu.Lock()
-	s.out, s.roused = out, make(chan struct{}, 1)
+	s.roused = make(chan struct{}, 1)
 	s.mu.Unlock()
+	s.attach(out)
 	stop := context.AfterFunc(ctx, func() { s.end(ErrGone) })
 	defer stop()
 	err := s.begin()
@@ -129,8 +130,9 @@ func (s *Subscription) Go(out Direct, head []byte, ended func(End)) {
 	s.first = append(head, s.first...)
 	s.busy.Store(true) // first: a client that is gone already is the pump's to end
 	s.mu.Lock()
-	s.out, s.direct, s.ended = out, out, ended
+	s.direct, s.ended = out, ended
 	s.mu.Unlock()
+	s.attach(out)
 	s.start(func() {
 		if err := s.begin(); err != nil {
 			s.finish(err)
@@ -138,6 +140,17 @@ func (s *Subscription) Go(out Direct, head []byte, ended func(End)) {
 		}
 		s.run()
 	})
+}
+
+// attach gives the subscription its way to the client, who may be cut already.
+func (s *Subscription) attach(out Outlet) {
+	s.mu.Lock()
+	s.out = out
+	over := s.err != nil
+	s.mu.Unlock()
+	if over {
+		out.Interrupt()
+	}
 }
 
 func (s *Subscription) start(pump func()) {
