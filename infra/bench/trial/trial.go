@@ -106,14 +106,15 @@ func (t *trial) prefill(ctx context.Context) error {
 	if t.Storm == nil {
 		return nil
 	}
-	if err := t.publish(ctx, pace.Schedule{Start: t.clock.Now(), Rate: prefillRate, Count: t.Storm.Behind}); err != nil {
+	if err := t.publish(ctx, ctx, pace.Schedule{Start: t.clock.Now(), Rate: prefillRate, Count: t.Storm.Behind}); err != nil {
 		return err
 	}
 	return t.pub.Flush(ctx)
 }
 
-func (t *trial) publish(ctx context.Context, s pace.Schedule) error {
-	return t.pace.Run(ctx, t.clock, s, func(n int, due int64) error {
+// publish publishes on a schedule, until until ends it between two events.
+func (t *trial) publish(ctx, until context.Context, s pace.Schedule) error {
+	return t.pace.Run(until, t.clock, s, func(n int, due int64) error {
 		topic := n % len(t.names)
 		seq := t.heads[topic].Load() + 1
 		data := stamp.Append(make([]byte, 0, stamp.Around+t.Payload), due, seq, t.Payload)
@@ -138,7 +139,7 @@ func (t *trial) load(ctx context.Context) error {
 	published := make(chan error, 1)
 	go func() {
 		count := max(1, int(t.Rate*t.published().Seconds()))
-		err := t.publish(publishing, pace.Schedule{Start: start, Rate: t.Rate, Count: count})
+		err := t.publish(ctx, publishing, pace.Schedule{Start: start, Rate: t.Rate, Count: count})
 		if errors.Is(err, errEnough) {
 			err = nil
 		}
