@@ -99,6 +99,7 @@ type Process struct {
 
 	cmd   *exec.Cmd
 	stdin io.Closer
+	log   string // file
 }
 
 // StartProcess starts an edge and returns when it is ready. It is killed at the
@@ -112,7 +113,7 @@ func StartProcess(tb testing.TB, o ProcessOptions) *Process {
 	log, err := os.Create(filepath.Join(tb.TempDir(), "edge.log"))
 	require.NoError(tb, err)
 	defer log.Close()
-	p := &Process{cmd: exec.Command(self)}
+	p := &Process{cmd: exec.Command(self), log: log.Name()}
 	p.cmd.Env, p.cmd.Stderr = append(os.Environ(), edgeEnv+"="+string(text)), log
 	p.stdin, err = p.cmd.StdinPipe()
 	require.NoError(tb, err)
@@ -122,7 +123,7 @@ func StartProcess(tb testing.TB, o ProcessOptions) *Process {
 	tb.Cleanup(func() {
 		p.Kill()
 		if tb.Failed() {
-			said, _ := os.ReadFile(log.Name())
+			said, _ := os.ReadFile(p.log)
 			tb.Logf("the edge %s said:\n%s", p.URL, said)
 		}
 	})
@@ -159,4 +160,12 @@ func (p *Process) RSS(tb testing.TB) uint64 {
 	mem, err := ps.MemoryInfo()
 	require.NoError(tb, err)
 	return mem.RSS
+}
+
+// Ended is how many connections have ended for a reason, by the edge's log.
+func (p *Process) Ended(tb testing.TB, reason string) int {
+	tb.Helper()
+	said, err := os.ReadFile(p.log)
+	require.NoError(tb, err)
+	return strings.Count(string(said), " reason="+reason+" ")
 }
