@@ -180,9 +180,12 @@ func TestStuckClientsBesideAFastOne(t *testing.T) {
 		require.NoError(t, j.Compare(log.Match(0)))
 		require.Empty(t, j.Gaps)
 
-		// One that had not begun when the events came is cut by STALL_TIMEOUT.
-		require.Eventually(t, func() bool { return edge.Ended(t, "slow")+edge.Ended(t, "stalled") == len(stuck) },
-			20*time.Second, 10*time.Millisecond, "they are not cut")
+		for _, c := range stuck {
+			var why string
+			require.Eventually(t, func() bool { why = edge.WhyEnded(t, c); return why != "" }, 20*time.Second, 10*time.Millisecond, "it is not cut")
+			// One that had not begun when the events came is cut by STALL_TIMEOUT.
+			require.Contains(t, []string{"slow", "stalled"}, why)
+		}
 		for _, c := range stuck { // what the kernel held for them, and then no proper end
 			var err error
 			for n := 0; err == nil; n++ {

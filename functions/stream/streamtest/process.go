@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -162,10 +163,18 @@ func (p *Process) RSS(tb testing.TB) uint64 {
 	return mem.RSS
 }
 
-// Ended is how many connections have ended for a reason, by the edge's log.
-func (p *Process) Ended(tb testing.TB, reason string) int {
+var endRecord = regexp.MustCompile(`msg="a stream ended" reason=(\w+) .* remote=(\S+)`)
+
+// WhyEnded is the reason for which the edge has ended the connection of a
+// client, by its log; "" while it has not.
+func (p *Process) WhyEnded(tb testing.TB, c *Client) string {
 	tb.Helper()
 	said, err := os.ReadFile(p.log)
 	require.NoError(tb, err)
-	return strings.Count(string(said), " reason="+reason+" ")
+	for _, record := range endRecord.FindAllStringSubmatch(string(said), -1) {
+		if record[2] == c.conn.LocalAddr().String() {
+			return record[1]
+		}
+	}
+	return ""
 }
