@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -17,6 +18,9 @@ const (
 	// gets its heartbeats in the part in which it joined, so that 10,000
 	// clients are not written to at one moment.
 	beatSlices = 64
+	// triesAtATime is after how many writes a shard lets others run. A try may
+	// be a system call that the scheduler does not know of.
+	triesAtATime = 32
 	// patience is how long a subscription must be over its limits to be cut: a
 	// burst that the client takes within that time cuts nobody. What waits is
 	// the ring's, so patience costs no memory.
@@ -211,7 +215,9 @@ func (s *shard) deliver(g *group, frames []frame, upTo uint64, pos event.ID) {
 			joined = g.key.enc.join(s.feed.cfg.Encoder, picked)
 		}
 		m.try(joined, h)
-		tried++
+		if tried++; tried%triesAtATime == 0 {
+			runtime.Gosched()
+		}
 	}
 	s.feed.metrics.sent.Add(float64(tried * len(picked)))
 }
