@@ -74,16 +74,16 @@ func (w *writer) Write(p []byte) (int, error) {
 // hijacked is the Direct outlet: a connection taken from net/http. TryWrite,
 // Write and Close are called by one goroutine at a time.
 type hijacked struct {
-	conn    net.Conn
 	raw     syscall.RawConn // nil: no trying, every write waits
 	fd      int             // conn's: it stays ours until Close
-	piece   int             // bytes that the client must take within stall
-	stall   time.Duration
+	off     atomic.Bool     // interrupted
+	cut     bool            // a write ended in the middle: only a reset is honest
 	chunked bool
+	conn    net.Conn
+	piece   int // bytes that the client must take within stall
+	stall   time.Duration
 	watch   *watch
-	ticket  ticket      // the watch's
-	off     atomic.Bool // interrupted
-	cut     bool        // a write ended in the middle: only a reset is honest
+	ticket  ticket // the watch's
 }
 
 // TryWrite writes what the socket's buffer takes. It does without RawConn.Write,

@@ -60,21 +60,22 @@ type End struct {
 // else by one goroutine, its pump. busy says by whom; whoever serves owns idx,
 // pos, rest and sent.
 type Subscription struct {
+	// What a shard needs for a write comes first: one cache line.
+	direct Direct // nil through net/http
+	busy   atomic.Bool
+	idx    uint64   // ring index of the next frame
+	pos    event.ID // position up to which everything is written
+	sent   uint64
+	rest   []byte // what the socket refused of a write
+
 	feed   *Feed
 	shard  *shard
 	topics *Topics
 	enc    Encoding
 	out    Outlet
-	direct Direct        // nil through net/http
 	ended  func(End)     // of a direct one
 	roused chan struct{} // of one through net/http, whose pump waits on it
 	first  []byte        // what is written before all else
-
-	busy atomic.Bool
-	idx  uint64   // ring index of the next frame
-	pos  event.ID // position up to which everything is written
-	rest []byte   // what the socket refused of a write
-	sent uint64
 
 	writing atomic.Int64 // when the write under way began, Unix nanoseconds
 
