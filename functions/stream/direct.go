@@ -41,8 +41,9 @@ func (h *Handler) serveDirect(w http.ResponseWriter, r *http.Request, c *connect
 	}
 	out := &hijacked{conn: conn, piece: h.cfg.piece(), stall: h.cfg.StallTimeout, chunked: r.ProtoAtLeast(1, 1)}
 	if sc, ok := conn.(syscall.Conn); ok {
-		if out.raw, _ = sc.SyscallConn(); out.raw != nil {
-			_ = out.raw.Control(func(fd uintptr) { out.fd = int(fd) })
+		raw, err := sc.SyscallConn()
+		if err == nil && raw.Control(func(fd uintptr) { out.fd = int(fd) }) == nil {
+			out.raw = raw
 		}
 	}
 	out.watch = &h.watch
