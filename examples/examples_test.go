@@ -88,7 +88,7 @@ func buildGoClient(t *testing.T) string {
 // test's patience is killed.
 func runGoClient(t *testing.T, binary string, env []string, args ...string) (out, log string, err error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	command := exec.CommandContext(ctx, binary, args...)
 	command.Env = append(os.Environ(), env...)

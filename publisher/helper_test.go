@@ -14,14 +14,12 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
+	"sluice/natsembed/natstest"
 	"sluice/publisher"
 	"sluice/publisher/event"
 )
 
-const (
-	waitFor = 20 * time.Second
-	pollFor = 5 * time.Millisecond
-)
+const pollFor = 5 * time.Millisecond
 
 // connector is a natstest server or cluster.
 type connector interface {
@@ -67,7 +65,7 @@ func numbers(n int) []string {
 // stored reads the whole log in its order.
 func stored(t testing.TB, js jetstream.JetStream) []jetstream.Msg {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), waitFor)
+	ctx, cancel := context.WithTimeout(t.Context(), natstest.Patience)
 	defer cancel()
 	s, err := js.Stream(ctx, event.DefaultStream)
 	require.NoError(t, err)

@@ -59,7 +59,7 @@ func during(t *testing.T, js jetstream.JetStream, p *publisher.Publisher, troubl
 		assert.Equal(t, n, int(r.sum.Published), "all of them")
 		assert.Zero(t, r.sum.Duplicates, "resends of its own are no duplicates")
 		return r.sum
-	case <-time.After(waitFor):
+	case <-time.After(natstest.Patience):
 		require.FailNow(t, "the run does not end")
 		return publisher.Summary{}
 	}
@@ -83,7 +83,7 @@ func TestPublisherKeepsOrderThroughARestartOfNATS(t *testing.T) {
 func progress(t *testing.T, p *publisher.Publisher) {
 	t.Helper()
 	before := p.Summary().Published
-	require.Eventually(t, func() bool { return p.Summary().Published > before }, waitFor, pollFor)
+	require.Eventually(t, func() bool { return p.Summary().Published > before }, natstest.Patience, pollFor)
 }
 
 // replicated is a cluster with a stream of three replicas.
@@ -103,7 +103,7 @@ func stepDown(t *testing.T, nc *nats.Conn) {
 		m, err := nc.Request("$JS.API.STREAM.LEADER.STEPDOWN."+event.DefaultStream, nil, time.Second)
 		var answer struct{ Success bool }
 		return err == nil && json.Unmarshal(m.Data, &answer) == nil && answer.Success
-	}, waitFor, pollFor)
+	}, natstest.Patience, pollFor)
 }
 
 func TestPublisherLosesAndDoublesNothingThroughLeaderElections(t *testing.T) {

@@ -116,7 +116,7 @@ func TestRunKeepsTheProducersRecord(t *testing.T) {
 		rec, ttl, ok := producer(t, js, "host")
 		running = rec
 		return ok && ttl == "6s" && rec.Published > 0
-	}, waitFor, pollFor, "it is written again while it runs")
+	}, natstest.Patience, pollFor, "it is written again while it runs")
 	assert.Equal(t, event.ProducerRunning, running.State)
 	assert.Equal(t, "host", running.Name)
 	assert.Equal(t, int64(2), running.EverySecs, "whole seconds, rounded up")
@@ -157,5 +157,5 @@ func TestProducersRecordDisappearsAfterThreePeriods(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, err := kv.Get(t.Context(), event.DefaultProducer)
 		return errors.Is(err, jetstream.ErrKeyNotFound)
-	}, waitFor, pollFor)
+	}, natstest.Patience, pollFor)
 }

@@ -37,7 +37,7 @@ func TestFleetIsSummed(t *testing.T) {
 
 	one.set(func(l *health.Local) { l.Clients = 6 })
 	assert.Equal(t, 36, one.Clients(), "the own count is never old")
-	require.Eventually(t, func() bool { return two.Clients() == 36 }, soon, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return two.Clients() == 36 }, natstest.Patience, 10*time.Millisecond)
 
 	one.stop()
 	two.eventually(t, "who left is not counted", func(s state) bool { return s.Instances == 1 && s.ConnectedClients == 30 })
@@ -83,7 +83,7 @@ func TestFleetIsAskedOnlyOnDemand(t *testing.T) {
 	e.Clients()
 	select {
 	case <-asked:
-	case <-time.After(soon):
+	case <-time.After(natstest.Patience):
 		t.Error("not asked though somebody wants to know")
 	}
 }
@@ -95,10 +95,10 @@ func TestServiceShowsTheInstance(t *testing.T) {
 	e.set(func(l *health.Local) { l.Position, l.Lag = 40, 2 })
 	e.eventually(t, "it has joined", func(s state) bool { return s.Fleet == "fresh" })
 
-	reply, err := nc.Request("$SRV.INFO.sluice-edge", nil, soon)
+	reply, err := nc.Request("$SRV.INFO.sluice-edge", nil, natstest.Patience)
 	require.NoError(t, err)
 	assertHas(t, `{"version": "1.2.3", "metadata": {"stream": "EVENTS", "instance": "TestServiceShowsTheInstance"}}`, string(reply.Data))
-	reply, err = nc.Request("$SRV.STATUS.sluice-edge", nil, soon)
+	reply, err = nc.Request("$SRV.STATUS.sluice-edge", nil, natstest.Patience)
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"clients": 5, "position": 40, "lag": 2, "heartbeat": true}`, string(reply.Data))
 }

@@ -210,7 +210,7 @@ func TestStartWithoutNATS(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, err := js.KeyValue(t.Context(), event.ProducersBucket)
 		return err == nil
-	}, soon, 10*time.Millisecond, "the bucket is made")
+	}, natstest.Patience, 10*time.Millisecond, "the bucket is made")
 
 	s.Stop()
 	e.stop() // returns also while NATS is down
@@ -242,7 +242,7 @@ func TestProcessWithoutStreams(t *testing.T) {
 			}
 		}
 		return json.Unmarshal([]byte(body), &got) == nil && got.Stream.LastSeq == 2
-	}, soon, 50*time.Millisecond)
+	}, natstest.Patience, 50*time.Millisecond)
 	status, _, _ := alone.get(t, "/readyz")
 	assert.Equal(t, http.StatusOK, status)
 }

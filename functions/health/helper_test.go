@@ -21,9 +21,6 @@ import (
 	"sluice/publisher/event"
 )
 
-// soon is how long a test waits for what must happen.
-const soon = 10 * time.Second
-
 // edge is a running Health behind a real HTTP server.
 type edge struct {
 	*health.Health
@@ -85,7 +82,7 @@ func startEdge(t *testing.T, nc *nats.Conn, change ...func(*health.Config)) *edg
 		select {
 		case err := <-ended:
 			assert.ErrorIs(t, err, context.Canceled)
-		case <-time.After(soon):
+		case <-time.After(natstest.Patience):
 			t.Error("Run does not return")
 		}
 	})
@@ -136,7 +133,7 @@ func (e *edge) health(t *testing.T) (s state) {
 // eventually waits until /health is as ok says.
 func (e *edge) eventually(t *testing.T, what string, ok func(state) bool) state {
 	t.Helper()
-	deadline, tick := time.After(soon), time.NewTicker(10*time.Millisecond)
+	deadline, tick := time.After(natstest.Patience), time.NewTicker(10*time.Millisecond)
 	defer tick.Stop()
 	for {
 		s := e.health(t)

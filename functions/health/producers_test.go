@@ -149,7 +149,7 @@ func TestReadOnlyRights(t *testing.T) {
 	require.NoError(t, nc.Flush())
 
 	one := startEdge(t, connect(), func(c *health.Config) { c.CreateBucket = true })
-	require.Eventually(t, func() bool { return lookUps.Load() >= 4 }, soon, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return lookUps.Load() >= 4 }, natstest.Patience, 10*time.Millisecond)
 	assert.EqualValues(t, 1, denied.Load(), "it tries to make the bucket, once")
 	_, err = event.EnsureProducers(t.Context(), admin, 1)
 	require.NoError(t, err)

@@ -47,7 +47,7 @@ func TestReplaysNeedFewConsumers(t *testing.T) {
 		edge := streamtest.Start(t, ns.URL(), way, smallRing, func(o *streamtest.Options) { o.Feed.ReplayConcurrency = 2 })
 		log.Pad = 500
 		log.PublishN(1000, topics...)
-		require.Eventually(t, func() bool { return edge.Feed.Position().Seq == 1000 }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return edge.Feed.Position().Seq == 1000 }, natstest.Patience, time.Millisecond)
 		var reading sync.WaitGroup
 		for i := range 60 {
 			filters := topics[i%len(topics):]
@@ -98,7 +98,7 @@ func TestReconnectStorm(t *testing.T) {
 		natstest.CheckGoroutines(t)
 		r := newRig(t, way)
 		r.log.PublishN(500, "a")
-		require.Eventually(t, func() bool { return r.edge.Feed.Position().Seq == 500 }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return r.edge.Feed.Position().Seq == 500 }, natstest.Patience, time.Millisecond)
 		requests := func() uint64 {
 			info, err := r.nats.Embedded().NATS().Jsz(nil)
 			require.NoError(t, err)
@@ -137,7 +137,7 @@ func TestStuckHTTP2Client(t *testing.T) {
 	require.Eventually(t, func() bool {
 		r.log.PublishN(20, "a")
 		return r.edge.Feed.Count() == 0
-	}, 10*time.Second, 5*time.Millisecond, "it is not cut")
+	}, natstest.Patience, 5*time.Millisecond, "it is not cut")
 }
 
 // TestCutIsAReset: a response that was cut must not look complete, which for
@@ -150,7 +150,7 @@ func TestCutIsAReset(t *testing.T) {
 	require.Eventually(t, func() bool {
 		r.log.PublishN(20, "a")
 		return r.edge.Feed.Count() == 0
-	}, 10*time.Second, 5*time.Millisecond, "it is not cut")
+	}, natstest.Patience, 5*time.Millisecond, "it is not cut")
 	var err error
 	for err == nil {
 		_, err = c.Next()

@@ -77,7 +77,7 @@ func TestDrainReachesSlowClients(t *testing.T) {
 		}
 		r.log.Pad = 500
 		r.log.PublishN(800, "a")
-		require.Eventually(t, func() bool { return r.edge.Feed.Position().Seq == 800 }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return r.edge.Feed.Position().Seq == 800 }, natstest.Patience, time.Millisecond)
 
 		var running sync.WaitGroup
 		defer running.Wait()
@@ -153,7 +153,7 @@ func TestDrainReachesWhoComesLate(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), natstest.Patience)
 			defer cancel()
 			r.edge.Feed.Drain(ctx, 0)
 		}()
@@ -212,7 +212,7 @@ func TestDrainWhileClientsGo(t *testing.T) {
 			}
 			var ending sync.WaitGroup
 			ending.Go(func() {
-				ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+				ctx, cancel := context.WithTimeout(context.Background(), natstest.Patience)
 				defer cancel()
 				r.edge.Feed.Drain(ctx, 0)
 			})

@@ -69,7 +69,7 @@ func TestForeignPublishes(t *testing.T) {
 			require.NoError(t, err)
 			log.PublishN(30, "a") // beyond the rings
 			for name, edge := range ways {
-				require.Eventually(t, func() bool { return edge.Feed.Position().Seq >= log.Last().Seq }, 10*time.Second, time.Millisecond, name)
+				require.Eventually(t, func() bool { return edge.Feed.Position().Seq >= log.Last().Seq }, natstest.Patience, time.Millisecond, name)
 				clients[name+", from the log"] = streamtest.Open(t, edge.URL, streamtest.Query{LastID: log.ID(0)})
 			}
 

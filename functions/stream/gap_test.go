@@ -33,7 +33,7 @@ func TestRecreatedUnderClients(t *testing.T) {
 		r.log.Pad = 1000
 		r.log.PublishN(3000, topics...)
 		old := r.log.Events
-		require.Eventually(t, func() bool { return r.edge.Feed.Position().Seq == 3000 }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return r.edge.Feed.Position().Seq == 3000 }, natstest.Patience, time.Millisecond)
 		live := r.live(t)
 		replaying := r.open(t, streamtest.Query{LastID: r.log.ID(0)})
 		before := *r.log
@@ -105,7 +105,7 @@ func TestRetentionOvertakesAReplay(t *testing.T) {
 		log.Pad = 2000
 		edge := streamtest.Start(t, ns.URL(), way, smallRing)
 		log.PublishN(1000, "a", "b", "c")
-		require.Eventually(t, func() bool { return edge.Feed.Position().Seq == 1000 }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return edge.Feed.Position().Seq == 1000 }, natstest.Patience, time.Millisecond)
 
 		var clients []*streamtest.Client
 		filters := [][]string{nil, {"a"}, {"a", "c"}}

@@ -56,7 +56,7 @@ func (c *crowd) follow(first int, filters ...string) {
 	f := &follower{filters: filters}
 	c.clients = append(c.clients, f)
 	c.running.Go(func() {
-		deadline := time.Now().Add(time.Minute)
+		deadline := time.Now().Add(3 * natstest.Patience)
 		for ; f.err == nil && time.Now().Before(deadline); first++ {
 			conn, err := streamtest.Connect(c.url(first), streamtest.Query{Topics: filters, LastID: f.journal.LastID})
 			if err != nil {
@@ -88,7 +88,7 @@ func (c *crowd) pass(t *testing.T, seq uint64) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		return !slices.ContainsFunc(c.clients, func(f *follower) bool { return f.seq.Load() < seq })
-	}, 30*time.Second, 10*time.Millisecond, "the clients do not go on")
+	}, natstest.Patience, 10*time.Millisecond, "the clients do not go on")
 }
 
 // publishing publishes 1,000 events/s until stop is called, which returns when
@@ -112,7 +112,7 @@ func publishing(t *testing.T, cluster *natstest.ProcessCluster) (acked func() ui
 	return func() uint64 { return p.Summary().Published }, func() int {
 		cancel()
 		n := <-done
-		flush, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		flush, cancel := context.WithTimeout(t.Context(), natstest.Patience)
 		defer cancel()
 		require.NoError(t, p.Flush(flush))
 		return n

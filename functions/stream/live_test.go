@@ -140,7 +140,7 @@ func TestMaxConnections(t *testing.T) {
 		assert.ErrorIs(t, err, io.EOF)
 
 		first.Close()
-		require.Eventually(t, func() bool { return r.edge.Feed.Count() < 2 }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return r.edge.Feed.Count() < 2 }, natstest.Patience, time.Millisecond)
 		r.live(t)
 	})
 }

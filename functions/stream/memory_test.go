@@ -39,6 +39,6 @@ func TestAdmissionStopsBeforeMemoryDoes(t *testing.T) {
 		assert.Equal(t, r.log.Publish("a").Data, there.Event(t).Data)
 
 		debug.SetMemoryLimit(limit)
-		require.Eventually(t, func() bool { return status() == http.StatusOK }, 5*time.Second, 10*time.Millisecond)
+		require.Eventually(t, func() bool { return status() == http.StatusOK }, natstest.Patience, 10*time.Millisecond)
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"sluice/functions/stream/streamtest"
+	"sluice/natsembed/natstest"
 )
 
 // TestOutage stops the NATS server for a while: no client is closed, clients
@@ -16,7 +17,7 @@ func TestOutage(t *testing.T) {
 	parallelWays(t, func(t *testing.T, way func(*streamtest.Options)) {
 		r := newRig(t, way, smallRing, func(o *streamtest.Options) { o.Feed.HeartbeatInterval = 64 * time.Millisecond })
 		r.log.PublishN(200, "a", "b")
-		require.Eventually(t, func() bool { return r.edge.Feed.Position().Seq == 200 }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return r.edge.Feed.Position().Seq == 200 }, natstest.Patience, time.Millisecond)
 		live := r.live(t)
 
 		r.nats.Stop()
@@ -34,7 +35,7 @@ func TestOutage(t *testing.T) {
 		assert.NotEmpty(t, r.edge.Feed.Status().Err, "it is known")
 
 		r.nats.Restart()
-		require.Eventually(t, r.log.JS.Conn().IsConnected, 10*time.Second, time.Millisecond)
+		require.Eventually(t, r.log.JS.Conn().IsConnected, natstest.Patience, time.Millisecond)
 		r.log.PublishN(40, "a", "b")
 		for _, c := range []*streamtest.Client{live, fromRing, fresh} {
 			for _, want := range r.log.Match(200) {
@@ -69,7 +70,7 @@ func TestStreamIsMissing(t *testing.T) {
 		c.Event(t)
 		old := r.log.Epoch
 		r.log.Delete()
-		require.Eventually(t, func() bool { return r.edge.Feed.Status().Err != "" }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return r.edge.Feed.Status().Err != "" }, natstest.Patience, time.Millisecond)
 		r.log.Create()
 		require.NotEqual(t, old, r.log.Epoch)
 		r.log.Publish("a")

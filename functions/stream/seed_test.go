@@ -192,9 +192,9 @@ func TestSeed_ContextManager(t *testing.T) {
 				c.Reset()
 			}
 		}
-		require.Eventually(t, func() bool { return r.edge.Feed.Count() == 0 }, 5*time.Second, time.Millisecond, "clients")
-		require.Eventually(t, func() bool { return consumers(t, r.log) == 1 }, 5*time.Second, 5*time.Millisecond, "the feed's own consumer is left")
-		require.Eventually(t, func() bool { return r.edge.Conn.NumSubscriptions() <= own+1 }, 5*time.Second, time.Millisecond, "subscriptions")
+		require.Eventually(t, func() bool { return r.edge.Feed.Count() == 0 }, natstest.Patience, time.Millisecond, "clients")
+		require.Eventually(t, func() bool { return consumers(t, r.log) == 1 }, natstest.Patience, 5*time.Millisecond, "the feed's own consumer is left")
+		require.Eventually(t, func() bool { return r.edge.Conn.NumSubscriptions() <= own+1 }, natstest.Patience, time.Millisecond, "subscriptions")
 
 		r.edge.Stop()
 		assert.Zero(t, consumers(t, r.log))

@@ -66,8 +66,8 @@ func TestSlowClientIsCut(t *testing.T) {
 						r.log.PublishN(5, "a")
 					}
 					return ended(t, reg, tt.reason) == 1
-				}, 5*time.Second, 5*time.Millisecond)
-				require.Eventually(t, func() bool { return r.edge.Feed.Count() == 0 }, 5*time.Second, time.Millisecond)
+				}, natstest.Patience, 5*time.Millisecond)
+				require.Eventually(t, func() bool { return r.edge.Feed.Count() == 0 }, natstest.Patience, time.Millisecond)
 			})
 		})
 	}
@@ -182,7 +182,7 @@ func TestStuckClientsBesideAFastOne(t *testing.T) {
 
 		for _, c := range stuck {
 			var why string
-			require.Eventually(t, func() bool { why = edge.WhyEnded(t, c); return why != "" }, 20*time.Second, 10*time.Millisecond, "it is not cut")
+			require.Eventually(t, func() bool { why = edge.WhyEnded(t, c); return why != "" }, natstest.Patience, 10*time.Millisecond, "it is not cut")
 			// One that had not begun when the events came is cut by STALL_TIMEOUT.
 			require.Contains(t, []string{"slow", "stalled"}, why)
 		}

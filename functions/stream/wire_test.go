@@ -78,7 +78,7 @@ func TestWireBytes(t *testing.T) {
 			conn, err := streamtest.Dial(r.edge.URL, streamtest.Query{Proto: tt.proto})
 			require.NoError(t, err)
 			defer conn.Close()
-			require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+			require.NoError(t, conn.SetDeadline(time.Now().Add(natstest.Patience)))
 			in := bufio.NewReader(conn)
 
 			want := append(tt.head, "Content-Type: text/event-stream", "Cache-Control: no-cache, no-transform", "X-Accel-Buffering: no")

@@ -94,7 +94,7 @@ func (c *Cluster) waitReady() {
 			}
 		}
 		return led
-	}, waitFor, pollFor, "the cluster has no leader that sees all nodes")
+	}, Patience, pollFor, "the cluster has no leader that sees all nodes")
 }
 
 // Node is the node i, from 0.
@@ -151,6 +151,6 @@ func (c *Cluster) StreamLeader(stream string) int {
 			}
 		}
 		return leader >= 0
-	}, waitFor, pollFor, "the stream %s has no leader", stream)
+	}, Patience, pollFor, "the stream %s has no leader", stream)
 	return leader
 }

@@ -20,15 +20,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// Patience is how long a test waits for what must happen before it gives up. It
+// is far above what anything takes, for machines that do other things too: no
+// test that passes waits for it to end.
+const Patience = time.Minute
+
 const (
 	firstPort, lastPort = 20000, 32000
 
 	// startTries is how often a server is started on new ports when another
 	// program took them in between.
 	startTries = 3
-	// waitFor is how long the helpers wait for a server, a leader or a peer.
-	waitFor = 30 * time.Second
-	pollFor = 10 * time.Millisecond
+	pollFor    = 10 * time.Millisecond
 )
 
 // ports finds n free TCP ports of 127.0.0.1.

@@ -9,7 +9,7 @@ import (
 )
 
 // settleFor is how long goroutines may take to end after a test.
-const settleFor = 5 * time.Second
+const settleFor = 20 * time.Second
 
 // CheckGoroutines fails the test when at its end more goroutines live than
 // now, and shows the new ones. It must be the first line of the test, so that

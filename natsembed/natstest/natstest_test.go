@@ -26,7 +26,7 @@ func publish(t *testing.T, js jetstream.JetStream) {
 		defer cancel()
 		_, err := js.Publish(ctx, "s", []byte("x"), jetstream.WithMsgID(t.Name()))
 		return err == nil
-	}, 20*time.Second, 10*time.Millisecond)
+	}, natstest.Patience, 10*time.Millisecond)
 }
 
 func createStream(t *testing.T, js jetstream.JetStream, replicas int) {
@@ -52,7 +52,7 @@ func TestServerRestartKeepsAddressDataAndClients(t *testing.T) {
 	s.Stop()
 	s.Restart()
 	assert.Equal(t, url, s.URL())
-	require.Eventually(t, js.Conn().IsConnected, 5*time.Second, time.Millisecond)
+	require.Eventually(t, js.Conn().IsConnected, natstest.Patience, time.Millisecond)
 	assert.EqualValues(t, 1, lastSeq(t, js))
 }
 

@@ -136,7 +136,7 @@ func (c *ProcessCluster) waitReady() {
 		}
 		err = js.DeleteStream(ctx, probe)
 		return err == nil
-	}, waitFor, pollFor, "the cluster does not form")
+	}, Patience, pollFor, "the cluster does not form")
 }
 
 func (p *process) start() error {
@@ -243,6 +243,6 @@ func (c *ProcessCluster) StreamLeader(tb testing.TB, stream string) int {
 			}
 		}
 		return leader >= 0
-	}, waitFor, pollFor, "the stream %s has no leader", stream)
+	}, Patience, pollFor, "the stream %s has no leader", stream)
 	return leader
 }

@@ -130,7 +130,7 @@ func (s *stepped) publish(n, size int) {
 		require.NoError(s.t, err)
 		s.last = ack.Sequence
 	}
-	require.Eventually(s.t, func() bool { return s.feed.Position().Seq == s.last }, 5*time.Second, time.Millisecond)
+	require.Eventually(s.t, func() bool { return s.feed.Position().Seq == s.last }, natstest.Patience, time.Millisecond)
 }
 
 // connect begins a client at a position and returns when it has written all
@@ -150,7 +150,7 @@ func (s *stepped) connect(after uint64) *socket {
 	before := joins()
 	out := &socket{ended: make(chan End, 1)}
 	sub.Go(out, nil, func(e End) { out.ended <- e })
-	require.Eventually(s.t, func() bool { return joins() > before }, 5*time.Second, time.Millisecond, "it does not join")
+	require.Eventually(s.t, func() bool { return joins() > before }, natstest.Patience, time.Millisecond, "it does not join")
 	return out
 }
 
@@ -161,7 +161,7 @@ func (s *stepped) want(out *socket, after uint64) {
 	for seq := after + 1; seq <= s.last; seq++ {
 		want = append(want, event.ID{Epoch: s.feed.Position().Epoch, Seq: seq}.String())
 	}
-	require.Eventually(s.t, func() bool { return len(out.ids()) >= len(want) }, 5*time.Second, time.Millisecond)
+	require.Eventually(s.t, func() bool { return len(out.ids()) >= len(want) }, natstest.Patience, time.Millisecond)
 	require.Equal(s.t, want, out.ids())
 }
 
@@ -176,7 +176,7 @@ func (s *stepped) idle() {
 			}
 		}
 		return true
-	}, 5*time.Second, time.Millisecond)
+	}, natstest.Patience, time.Millisecond)
 }
 
 func TestJoinAheadOfTheShard(t *testing.T) {

@@ -52,7 +52,7 @@ func TestPendingLimits(t *testing.T) {
 				case e := <-out.ended:
 					assert.ErrorIs(t, e.Err, ErrSlow)
 					assert.Equal(t, "slow", e.Reason)
-				case <-time.After(5 * time.Second):
+				case <-time.After(natstest.Patience):
 					require.Fail(t, "it is not cut")
 				}
 				return

@@ -117,7 +117,7 @@ func TestFeedNeedsNoOtherRights(t *testing.T) {
 			served, stop := context.WithCancel(ctx)
 			var serving sync.WaitGroup
 			serving.Go(func() { sub.Serve(served, out) })
-			require.Eventually(t, func() bool { return out.count(tc.marker) == tc.want }, 10*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { return out.count(tc.marker) == tc.want }, natstest.Patience, time.Millisecond)
 			stop()
 			serving.Wait()
 		})
@@ -128,6 +128,6 @@ func TestFeedNeedsNoOtherRights(t *testing.T) {
 	require.Eventually(t, func() bool {
 		info, err := stream.Info(t.Context())
 		return err == nil && info.State.Consumers == 1
-	}, 5*time.Second, time.Millisecond, "replays leave no consumers behind")
-	require.Eventually(t, func() bool { return f.Count() == 0 }, 5*time.Second, time.Millisecond)
+	}, natstest.Patience, time.Millisecond, "replays leave no consumers behind")
+	require.Eventually(t, func() bool { return f.Count() == 0 }, natstest.Patience, time.Millisecond)
 }

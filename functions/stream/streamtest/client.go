@@ -13,11 +13,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-)
 
-// patience is how long a client waits for the next block before the test
-// fails.
-const patience = 20 * time.Second
+	"sluice/natsembed/natstest"
+)
 
 // Query is what a client asks for. The zero value is everything, live.
 type Query struct {
@@ -97,7 +95,7 @@ func (m *metered) Read(p []byte) (int, error) {
 
 // Dial connects and sends the request, and reads nothing.
 func Dial(base string, q Query) (net.Conn, error) {
-	conn, err := net.DialTimeout("tcp", strings.TrimPrefix(base, "http://"), patience)
+	conn, err := net.DialTimeout("tcp", strings.TrimPrefix(base, "http://"), natstest.Patience)
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +119,7 @@ func Connect(base string, q Query) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	_ = conn.SetReadDeadline(time.Now().Add(patience))
+	_ = conn.SetReadDeadline(time.Now().Add(natstest.Patience))
 	resp, err := http.ReadResponse(bufio.NewReaderSize(conn, 512), &http.Request{Method: http.MethodGet})
 	if err != nil {
 		_ = conn.Close()
@@ -158,7 +156,7 @@ func Open(tb testing.TB, base string, q Query) *Client {
 // as HTTP wants it, another error where it was cut.
 func (c *Client) Next() (Block, error) {
 	if c.conn != nil {
-		_ = c.conn.SetReadDeadline(time.Now().Add(patience))
+		_ = c.conn.SetReadDeadline(time.Now().Add(natstest.Patience))
 	}
 	return c.parser.next()
 }

@@ -16,6 +16,7 @@ import (
 	"sluice/functions/stream"
 	"sluice/functions/stream/feed"
 	"sluice/functions/stream/sse"
+	"sluice/natsembed/natstest"
 	"sluice/publisher/event"
 )
 
@@ -113,7 +114,7 @@ func (e *Edge) serve(l net.Listener) {
 }
 
 func (e *Edge) waitLoaded() error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), natstest.Patience)
 	defer cancel()
 	select {
 	case <-e.Feed.Loaded():
@@ -138,7 +139,7 @@ func (e *Edge) Shutdown(over, within time.Duration) {
 func (e *Edge) Stop() {
 	e.stop.Do(func() {
 		e.cancel() // ends all streams
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), natstest.Patience)
 		defer cancel()
 		_ = e.server.Shutdown(ctx)
 		_ = e.server.Close()

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
+	"sluice/natsembed/natstest"
 	"sluice/publisher/event"
 )
 
@@ -95,7 +96,7 @@ func (l *Log) PublishN(n int, topics ...string) {
 			l.Events[from+i].Seq = ack.Sequence
 		case err := <-acks[i].Err():
 			require.NoError(l.tb, err)
-		case <-time.After(patience):
+		case <-time.After(natstest.Patience):
 			require.FailNow(l.tb, "an acknowledgement is missing")
 		}
 	}
@@ -154,14 +155,15 @@ func matches(filters []string, topic string) bool {
 // ReadStream is what JetStream holds now, read past Sluice.
 func ReadStream(tb testing.TB, js jetstream.JetStream) []Stored {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(tb.Context(), patience)
+	ctx, cancel := context.WithTimeout(tb.Context(), natstest.Patience)
 	defer cancel()
 	s, err := js.Stream(ctx, event.DefaultStream)
 	require.NoError(tb, err)
 	last := s.CachedInfo().State.LastSeq
 	c, err := s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{})
 	require.NoError(tb, err)
-	iter, err := c.Messages()
+	// A new leader may lose the first request: it is sent anew after a second.
+	iter, err := c.Messages(jetstream.PullExpiry(2*time.Second), jetstream.PullHeartbeat(500*time.Millisecond))
 	require.NoError(tb, err)
 	defer iter.Stop()
 	var all []Stored

@@ -26,10 +26,7 @@ import (
 	"sluice/publisher/event"
 )
 
-const (
-	waitFor = 20 * time.Second
-	pollFor = 5 * time.Millisecond
-)
+const pollFor = 5 * time.Millisecond
 
 // asCommand makes the test's binary the command itself.
 const asCommand = "SLUICE_TEST_PUBLISHER_MAIN"
@@ -57,7 +54,7 @@ func runWith(ctx context.Context, stdin io.Reader, args ...string) result {
 // runJob runs the command against srv to its end.
 func runJob(t *testing.T, srv *natstest.Server, stdin string, args ...string) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), waitFor)
+	ctx, cancel := context.WithTimeout(t.Context(), natstest.Patience)
 	defer cancel()
 	return runWith(ctx, strings.NewReader(stdin), append(args, "--nats-url", srv.URL())...)
 }
@@ -84,7 +81,7 @@ func logged(t *testing.T, srv *natstest.Server) []string {
 	defer iter.Stop()
 	var all []string
 	for range s.CachedInfo().State.Msgs {
-		m, err := iter.Next(jetstream.NextMaxWait(waitFor))
+		m, err := iter.Next(jetstream.NextMaxWait(natstest.Patience))
 		require.NoError(t, err)
 		all = append(all, string(m.Data()))
 	}
@@ -221,7 +218,7 @@ func (s *started) wait(t *testing.T) result {
 	select {
 	case r := <-s.done:
 		return r
-	case <-time.After(waitFor):
+	case <-time.After(natstest.Patience):
 		require.FailNow(t, "the command does not end")
 		return result{}
 	}
@@ -233,7 +230,7 @@ func (s *started) eventually(t *testing.T, srv *natstest.Server, seq uint64) {
 	require.Eventually(t, func() bool {
 		stream, err := js.Stream(t.Context(), event.DefaultStream)
 		return err == nil && stream.CachedInfo().State.LastSeq >= seq
-	}, waitFor, pollFor)
+	}, natstest.Patience, pollFor)
 }
 
 func TestStdinPublishesEachLineAsItArrives(t *testing.T) {

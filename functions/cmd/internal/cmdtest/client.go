@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"sluice/natsembed/natstest"
 )
 
 // Answer is a whole answer.
@@ -28,7 +30,7 @@ func (p *Process) Do(method, path string, headers ...string) Answer {
 // Do asks for method and url.
 func Do(tb testing.TB, method, url string, headers ...string) Answer {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), natstest.Patience)
 	defer cancel()
 	resp, err := http.DefaultTransport.RoundTrip(request(ctx, tb, method, url, headers))
 	require.NoError(tb, err)
@@ -78,7 +80,7 @@ func (p *Process) Open(path string, h2c bool, headers ...string) *Client {
 	transport := &http.Transport{Protocols: new(http.Protocols)}
 	transport.Protocols.SetHTTP1(!h2c)
 	transport.Protocols.SetUnencryptedHTTP2(h2c)
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), natstest.Patience)
 	resp, err := transport.RoundTrip(request(ctx, p.tb, http.MethodGet, p.URL()+path, append([]string{"Accept", "text/event-stream"}, headers...)))
 	if err != nil {
 		cancel()

@@ -13,12 +13,11 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"sluice/natsembed/natstest"
 )
 
-const (
-	patience = 20 * time.Second // for everything that is waited for
-	poll     = 10 * time.Millisecond
-)
+const poll = 10 * time.Millisecond
 
 // Run is a command's run.
 type Run func(ctx context.Context, args []string, getenv func(string) (string, bool), stdout, stderr io.Writer) error
@@ -67,7 +66,7 @@ func (p *Process) Wait() error {
 	p.tb.Helper()
 	select {
 	case <-p.done:
-	case <-time.After(patience):
+	case <-time.After(natstest.Patience):
 		require.FailNow(p.tb, "the process does not end", p.stderr.text())
 	}
 	return p.err
@@ -110,7 +109,7 @@ func (p *Process) Eventually(condition func() bool) {
 
 func (p *Process) eventually(condition func() bool, message string) {
 	p.tb.Helper()
-	deadline := time.After(patience)
+	deadline := time.After(natstest.Patience)
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
 	for ended := false; ; {
