@@ -106,6 +106,15 @@ func stepDown(t *testing.T, nc *nats.Conn) {
 	}, natstest.Patience, pollFor)
 }
 
+// recreate creates the stream after it was deleted.
+func recreate(t *testing.T, js jetstream.JetStream, replicas int) {
+	t.Helper()
+	natstest.Recreate(t, func() error {
+		_, err := event.EnsureStream(t.Context(), js, event.StreamConfig(event.DefaultStream, event.StreamLimits{Replicas: replicas}))
+		return err
+	})
+}
+
 func TestPublisherLosesAndDoublesNothingThroughLeaderElections(t *testing.T) {
 	natstest.CheckGoroutines(t)
 	cluster, js := replicated(t)
@@ -130,16 +139,14 @@ func TestPublisherLosesAndDoublesNothingThroughLeaderElections(t *testing.T) {
 	})
 	t.Run("a leader is stopped", func(t *testing.T) {
 		require.NoError(t, js.DeleteStream(t.Context(), event.DefaultStream))
-		_, err := event.EnsureStream(t.Context(), js, event.StreamConfig(event.DefaultStream, event.StreamLimits{Replicas: 3}))
-		require.NoError(t, err)
+		recreate(t, js, 3)
 		leader := cluster.StreamLeader(event.DefaultStream)
 		sum := during(t, js, start(t, cluster, change), func() { cluster.Restart(leader) })
 		assert.ElementsMatch(t, numbers(int(sum.Published)), payloads(stored(t, js)))
 	})
 	t.Run("one event at a time keeps the order", func(t *testing.T) {
 		require.NoError(t, js.DeleteStream(t.Context(), event.DefaultStream))
-		_, err := event.EnsureStream(t.Context(), js, event.StreamConfig(event.DefaultStream, event.StreamLimits{Replicas: 3}))
-		require.NoError(t, err)
+		recreate(t, js, 3)
 		p := start(t, cluster, change, func(o *publisher.Options) { o.MaxPending = 1 })
 		sum := during(t, js, p, func() {
 			for range 3 {
@@ -159,8 +166,7 @@ func TestPublisherSurvivesAStreamThatIsAwayForAWhile(t *testing.T) {
 	for n := 1; n <= 100; n++ {
 		require.NoError(t, p.Publish(t.Context(), numbered(n)))
 	}
-	_, err := event.EnsureStream(t.Context(), js, event.StreamConfig(event.DefaultStream, event.StreamLimits{}))
-	require.NoError(t, err)
+	recreate(t, js, 1)
 	require.NoError(t, p.Flush(t.Context()))
 	got := payloads(stored(t, js))
 	slices.SortFunc(got, func(a, b string) int {

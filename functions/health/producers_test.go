@@ -85,8 +85,13 @@ func TestProducersAreBounded(t *testing.T) {
 func TestAnotherBucketIsFollowed(t *testing.T) {
 	natstest.CheckGoroutines(t)
 	s, js := startNATS(t)
-	_, err := event.EnsureProducers(t.Context(), js, 1)
-	require.NoError(t, err)
+	recreate := func() {
+		natstest.Recreate(t, func() error {
+			_, err := event.EnsureProducers(t.Context(), js, 1)
+			return err
+		})
+	}
+	recreate()
 	record(t, js, event.Producer{Name: "old", State: event.ProducerOK}, time.Hour)
 	e := startEdge(t, s.Connect(t))
 	e.eventually(t, "the old one is read", func(s state) bool { return s.Producers["old"] == "idle" })
@@ -94,14 +99,12 @@ func TestAnotherBucketIsFollowed(t *testing.T) {
 	require.NoError(t, js.DeleteKeyValue(t.Context(), event.ProducersBucket))
 	e.eventually(t, "it is gone", func(s state) bool { return s.Producers["old"] == "" })
 
-	_, err = event.EnsureProducers(t.Context(), js, 1)
-	require.NoError(t, err)
+	recreate()
 	record(t, js, event.Producer{Name: "new", State: event.ProducerOK}, time.Hour)
 	e.eventually(t, "the new one is read", func(s state) bool { return s.Producers["new"] == "idle" })
 
 	require.NoError(t, js.DeleteKeyValue(t.Context(), event.ProducersBucket))
-	_, err = event.EnsureProducers(t.Context(), js, 1)
-	require.NoError(t, err)
+	recreate()
 	record(t, js, event.Producer{Name: "newest", State: event.ProducerOK}, time.Hour)
 	e.eventually(t, "one that took its place between two looks is read", func(s state) bool {
 		return s.Producers["newest"] == "idle" && s.Producers["new"] == ""

@@ -130,6 +130,9 @@ func (o *hijacked) Write(p []byte) error {
 			return errInterrupted
 		}
 		if _, err := o.conn.Write(p[:n]); errors.Is(err, os.ErrDeadlineExceeded) {
+			if o.off.Load() {
+				return errInterrupted
+			}
 			return feed.ErrStalled
 		} else if err != nil {
 			return errors.Join(feed.ErrGone, err)

@@ -39,7 +39,8 @@ var errInterrupted = errors.New("the write was interrupted")
 func (o *response) Write(p []byte) error {
 	for len(p) > 0 {
 		n := min(len(p), o.piece)
-		if !o.deadline(time.Now().Add(o.stall)) {
+		until := time.Now().Add(o.stall)
+		if !o.deadline(until) {
 			return errInterrupted
 		}
 		_, err := o.w.Write(p[:n])
@@ -47,6 +48,10 @@ func (o *response) Write(p []byte) error {
 			err = o.ctl.Flush()
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) {
+			// An interruption moves the deadline into the past, before its time.
+			if time.Now().Before(until) {
+				return errInterrupted
+			}
 			return feed.ErrStalled
 		}
 		if err != nil {

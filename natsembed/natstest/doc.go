@@ -9,6 +9,7 @@
 package natstest
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -74,3 +75,20 @@ func jetStream(tb testing.TB, nc *nats.Conn) jetstream.JetStream {
 	require.NoError(tb, err)
 	return js
 }
+
+// Recreate creates a stream or a bucket anew after its removal. The server
+// removes the empty directory of all streams in the background, and refuses a
+// stream that comes in between; it is asked again.
+func Recreate(tb testing.TB, create func() error) {
+	tb.Helper()
+	var err error
+	require.Eventually(tb, func() bool {
+		err = create()
+		var refused *jetstream.APIError
+		return !errors.As(err, &refused) || refused.ErrorCode != storeFailed
+	}, Patience, pollFor)
+	require.NoError(tb, err)
+}
+
+// storeFailed is JSStreamStoreFailedF of the JetStream API.
+const storeFailed jetstream.ErrorCode = 10049

@@ -55,14 +55,15 @@ func (s *Subscription) end(err error) {
 }
 
 // because is why the subscription ends when a write failed with err: a cut
-// interrupts the write.
+// interrupts the write. But when a write of net/http fails its request's context
+// ends too, as if the client had gone: a stall is known by the write alone.
 func (s *Subscription) because(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err != nil {
-		return s.err
+	if s.err == nil || errors.Is(err, ErrStalled) && errors.Is(s.err, ErrGone) {
+		s.err = err
 	}
-	return err
+	return s.err
 }
 
 // farewell writes the last block.

@@ -26,7 +26,7 @@ var (
 // Outlet is one client's way to its socket.
 type Outlet interface {
 	// Write writes all of p. It may block while the client takes bytes, and
-	// returns ErrStalled when it does not; any error is final.
+	// returns ErrStalled when it does not, and only then; any error is final.
 	Write(p []byte) error
 	// Interrupt makes a Write under way, and every later one, fail soon. It
 	// does not block and may be called at any time.

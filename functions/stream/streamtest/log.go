@@ -51,10 +51,13 @@ func (l *Log) Create(change ...func(*jetstream.StreamConfig)) {
 	for _, c := range change {
 		c(&cfg)
 	}
-	info, err := event.EnsureStream(l.tb.Context(), l.JS, cfg)
-	require.NoError(l.tb, err)
-	l.Epoch, err = event.Epoch(info)
-	require.NoError(l.tb, err)
+	natstest.Recreate(l.tb, func() error {
+		info, err := event.EnsureStream(l.tb.Context(), l.JS, cfg)
+		if err == nil {
+			l.Epoch, err = event.Epoch(info)
+		}
+		return err
+	})
 	l.Events = nil
 }
 
