@@ -13,6 +13,10 @@ import (
 // DefaultStream is the name of the JetStream stream that holds the log.
 const DefaultStream = "EVENTS"
 
+// DefaultDuplicates is the duplicate window of a stream unless configured
+// otherwise.
+const DefaultDuplicates = 10 * time.Minute
+
 // DefaultMaxBytes is the largest payload of an event unless configured
 // otherwise, in bytes.
 const DefaultMaxBytes = 64 << 10
@@ -31,11 +35,15 @@ type StreamLimits struct {
 	MaxBytes    int64         // of the whole log, default 1 GiB
 	MaxMsgBytes int           // of one payload, default DefaultMaxBytes
 	Replicas    int           // default 1
+	// Duplicates is the window in which a message id is stored once: default
+	// DefaultDuplicates, MaxAge at most. NATS keeps the ids of all events in it
+	// in memory, about 130 bytes each.
+	Duplicates time.Duration
 }
 
 // StreamConfig is the configuration of an event log: file storage, limits
-// retention (a client's reading removes nothing), a duplicate window of
-// 10 minutes, S2 compression and direct reads.
+// retention (a client's reading removes nothing), S2 compression and direct
+// reads.
 func StreamConfig(name string, limits StreamLimits) jetstream.StreamConfig {
 	or := func(v, def int64) int64 {
 		if v > 0 {
@@ -43,6 +51,7 @@ func StreamConfig(name string, limits StreamLimits) jetstream.StreamConfig {
 		}
 		return def
 	}
+	maxAge := or(int64(limits.MaxAge), int64(24*time.Hour))
 	return jetstream.StreamConfig{
 		Name:        name,
 		Description: "Sluice event log",
@@ -50,10 +59,10 @@ func StreamConfig(name string, limits StreamLimits) jetstream.StreamConfig {
 		Storage:     jetstream.FileStorage,
 		Retention:   jetstream.LimitsPolicy,
 		Discard:     jetstream.DiscardOld,
-		MaxAge:      time.Duration(or(int64(limits.MaxAge), int64(24*time.Hour))),
+		MaxAge:      time.Duration(maxAge),
 		MaxBytes:    or(limits.MaxBytes, 1<<30),
 		MaxMsgSize:  int32(or(int64(limits.MaxMsgBytes), DefaultMaxBytes)) + headerBytes,
-		Duplicates:  min(10*time.Minute, time.Duration(or(int64(limits.MaxAge), int64(24*time.Hour)))),
+		Duplicates:  time.Duration(min(or(int64(limits.Duplicates), int64(DefaultDuplicates)), maxAge)),
 		Replicas:    int(or(int64(limits.Replicas), 1)),
 		Compression: jetstream.S2Compression,
 		AllowDirect: true,

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
@@ -86,7 +87,7 @@ func TestAMissingStreamIsNamedWithTheSettingThatCreatesIt(t *testing.T) {
 
 func TestTheStreamIsCreatedAsSet(t *testing.T) {
 	server := natstest.Start(t)
-	p := start(t, server.URL(), map[string]string{"STREAM_MAX_AGE": "1h", "STREAM_MAX_BYTES": "1048576", "MAX_EVENT_BYTES": "1000"})
+	p := start(t, server.URL(), map[string]string{"STREAM_MAX_AGE": "1h", "STREAM_MAX_BYTES": "1048576", "STREAM_DUPLICATES": "3m", "MAX_EVENT_BYTES": "1000"})
 	p.WaitReady()
 	s, err := server.JetStream(t).Stream(t.Context(), event.DefaultStream)
 	require.NoError(t, err)
@@ -94,6 +95,7 @@ func TestTheStreamIsCreatedAsSet(t *testing.T) {
 		s.CachedInfo().Config.MaxMsgSize)
 	assert.EqualValues(t, 3600e9, s.CachedInfo().Config.MaxAge)
 	assert.EqualValues(t, 1<<20, s.CachedInfo().Config.MaxBytes)
+	assert.Equal(t, 3*time.Minute, s.CachedInfo().Config.Duplicates)
 
 	require.NoError(t, p.Stop())
 	p = start(t, server.URL(), map[string]string{"STREAM_MAX_AGE": "2h"})

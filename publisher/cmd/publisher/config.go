@@ -18,14 +18,15 @@ import (
 
 // config is every setting: flag over environment over default.
 type config struct {
-	NATSURL         string        `name:"nats-url" env:"NATS_URL" default:"nats://127.0.0.1:4222" help:"NATS servers, comma separated."`
-	NATSCreds       string        `name:"nats-creds" env:"NATS_CREDS" placeholder:"FILE" help:"Credentials file of the NATS user."`
-	NATSInboxPrefix string        `name:"nats-inbox-prefix" env:"NATS_INBOX_PREFIX" default:"_INBOX" help:"Prefix of the reply subjects that the NATS user may subscribe to."`
-	Stream          string        `env:"STREAM" default:"${stream}" help:"JetStream stream that holds the log."`
-	CreateStream    bool          `env:"CREATE_STREAM" default:"true" negatable:"" help:"Create the stream and the producers' bucket when they are missing."`
-	StreamMaxAge    time.Duration `env:"STREAM_MAX_AGE" default:"24h" help:"Retention of a stream that is created."`
-	StreamMaxBytes  int64         `env:"STREAM_MAX_BYTES" default:"1073741824" help:"Size of a stream that is created, in bytes."`
-	StreamReplicas  int           `env:"STREAM_REPLICAS" default:"1" help:"Replicas of a stream that is created."`
+	NATSURL          string        `name:"nats-url" env:"NATS_URL" default:"nats://127.0.0.1:4222" help:"NATS servers, comma separated."`
+	NATSCreds        string        `name:"nats-creds" env:"NATS_CREDS" placeholder:"FILE" help:"Credentials file of the NATS user."`
+	NATSInboxPrefix  string        `name:"nats-inbox-prefix" env:"NATS_INBOX_PREFIX" default:"_INBOX" help:"Prefix of the reply subjects that the NATS user may subscribe to."`
+	Stream           string        `env:"STREAM" default:"${stream}" help:"JetStream stream that holds the log."`
+	CreateStream     bool          `env:"CREATE_STREAM" default:"true" negatable:"" help:"Create the stream and the producers' bucket when they are missing."`
+	StreamMaxAge     time.Duration `env:"STREAM_MAX_AGE" default:"24h" help:"Retention of a stream that is created."`
+	StreamMaxBytes   int64         `env:"STREAM_MAX_BYTES" default:"1073741824" help:"Size of a stream that is created, in bytes."`
+	StreamDuplicates time.Duration `env:"STREAM_DUPLICATES" default:"10m" help:"Window of a created stream in which a message id is stored once; NATS keeps its ids in memory, about 130 bytes an event."`
+	StreamReplicas   int           `env:"STREAM_REPLICAS" default:"1" help:"Replicas of a stream that is created."`
 
 	MaxEventBytes  int           `env:"MAX_EVENT_BYTES" default:"${max_event_bytes}" help:"Largest payload, in bytes."`
 	MaxPending     int           `env:"MAX_PENDING" default:"${max_pending}" help:"Events on the way without an acknowledgement. 1 keeps their order even when the stream changes its leader, at one round trip per event."`
@@ -98,6 +99,7 @@ func (c *config) AfterApply(ctx *kong.Context) error {
 	}
 	check(c.StreamMaxAge >= time.Second, "--stream-max-age (STREAM_MAX_AGE) %s: at least 1s", c.StreamMaxAge)
 	check(c.StreamMaxBytes > 0, "--stream-max-bytes (STREAM_MAX_BYTES) %d: more than 0", c.StreamMaxBytes)
+	check(!c.CreateStream || c.StreamDuplicates >= c.PublishTimeout, "--stream-duplicates (STREAM_DUPLICATES) %s: at least PUBLISH_TIMEOUT, %s, so that what is sent again is stored once", c.StreamDuplicates, c.PublishTimeout)
 	check(c.StreamReplicas >= 1 && c.StreamReplicas <= 5, "--stream-replicas (STREAM_REPLICAS) %d: 1 to 5", c.StreamReplicas)
 	check(c.MaxEventBytes > 0 && c.MaxEventBytes <= maxMaxEventBytes,
 		"--max-event-bytes (MAX_EVENT_BYTES) %d: 1 to %d", c.MaxEventBytes, maxMaxEventBytes)
@@ -135,7 +137,7 @@ func (c *config) options(conn *nats.Conn, log *slog.Logger) publisher.Options {
 		Stream: c.Stream,
 		Create: c.CreateStream,
 		Limits: event.StreamLimits{
-			MaxAge: c.StreamMaxAge, MaxBytes: c.StreamMaxBytes, Replicas: c.StreamReplicas,
+			MaxAge: c.StreamMaxAge, MaxBytes: c.StreamMaxBytes, Duplicates: c.StreamDuplicates, Replicas: c.StreamReplicas,
 		},
 		MaxEventBytes: c.MaxEventBytes,
 		MaxPending:    c.MaxPending,

@@ -39,6 +39,7 @@ func TestUsageErrorsNameTheSetting(t *testing.T) {
 		{"a machine measured without a pause", []string{"host", "--rate=0"}, []string{"--rate", "RATE"}},
 		{"a duration below zero", []string{"demo", "--duration=-1s"}, []string{"--duration", "DURATION"}},
 		{"a bad field", []string{"demo", "--id-from=a."}, []string{"--id-from", "ID_FROM"}},
+		{"a duplicate window in which nothing can be sent again", []string{"demo", "--stream-duplicates=1s"}, []string{"--stream-duplicates", "STREAM_DUPLICATES", "PUBLISH_TIMEOUT"}},
 		{"a bad stream", []string{"demo", "--stream=a.b"}, []string{"--stream", "STREAM"}},
 		{"a bad name", []string{"demo", "--name=a.b"}, []string{"--name", "PRODUCER_NAME"}},
 		{"credentials that are not there", []string{"demo", "--nats-creds=/nowhere/x"}, []string{"--nats-creds", "NATS_CREDS", "/nowhere/x"}},
@@ -78,7 +79,7 @@ func TestFlagBeatsEnvironmentBeatsDefault(t *testing.T) {
 		"NATS_URL": "nats://env:1", "STREAM": "ENV", "CREATE_STREAM": "false", "LOG_LEVEL": "debug",
 		"TOPIC": "env.topic", "COUNT": "7", "RATE": "2.5", "DURATION": "3s", "EVERY": "1m",
 		"JOB_ID": "j", "ID_FROM": "a.b", "EVENT_TYPE": "line", "PRODUCER_NAME": "env", "CONNECT_TIMEOUT": "4s",
-		"STREAM_MAX_AGE": "1h", "STREAM_MAX_BYTES": "9", "STREAM_REPLICAS": "3", "MAX_EVENT_BYTES": "99",
+		"STREAM_MAX_AGE": "1h", "STREAM_MAX_BYTES": "9", "STREAM_DUPLICATES": "2m", "STREAM_REPLICAS": "3", "MAX_EVENT_BYTES": "99",
 	} {
 		t.Setenv(name, value)
 	}
@@ -98,6 +99,7 @@ func TestFlagBeatsEnvironmentBeatsDefault(t *testing.T) {
 	assert.Equal(t, 3, o.Limits.Replicas)
 	assert.Equal(t, int64(9), o.Limits.MaxBytes)
 	assert.Equal(t, time.Hour, o.Limits.MaxAge)
+	assert.Equal(t, 2*time.Minute, o.Limits.Duplicates)
 	assert.Equal(t, 99, o.MaxEventBytes)
 
 	flag := read("stdin", "--stream=FLAG", "--create-stream", "--name=flag", "--count=1")

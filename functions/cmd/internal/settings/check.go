@@ -82,6 +82,7 @@ func (l *Log) validate(c *checks) {
 		"STREAM", l.Stream, "a name without spaces, dots, wildcards and slashes")
 	atLeast(c, "STREAM_MAX_AGE", l.StreamMaxAge, time.Second)
 	atLeast(c, "STREAM_MAX_BYTES", l.StreamMaxBytes, 1)
+	atLeast(c, "STREAM_DUPLICATES", l.StreamDuplicates, time.Second)
 	c.between("MAX_EVENT_BYTES", l.MaxEventBytes, 1, maxEventBytes)
 	for _, subject := range l.FeedFilter {
 		_, err := event.ParseSubjectFilter(subject)

@@ -33,6 +33,7 @@ type Log struct {
 	Stream            string        `env:"STREAM" default:"EVENTS" help:"JetStream stream that holds the log."`
 	StreamMaxAge      time.Duration `env:"STREAM_MAX_AGE" default:"24h" help:"Retention of a stream that is created."`
 	StreamMaxBytes    int64         `env:"STREAM_MAX_BYTES" default:"1073741824" help:"Size of a stream that is created, in bytes."`
+	StreamDuplicates  time.Duration `env:"STREAM_DUPLICATES" default:"10m" help:"Window of a created stream in which a message id is stored once; NATS keeps its ids in memory, about 130 bytes an event."`
 	MaxEventBytes     int           `env:"MAX_EVENT_BYTES" default:"65536" help:"Largest payload, in bytes; a larger one is told without its data."`
 	FeedFilter        []string      `env:"FEED_FILTER" help:"Subjects that this instance serves, comma separated, such as events.metric.>; empty for all."`
 	RingEvents        int           `env:"RING_EVENTS" default:"65536" help:"Newest events kept in memory for resuming clients."`
@@ -60,7 +61,7 @@ func (s *Server) Addr() string { return net.JoinHostPort(s.Host, strconv.Itoa(s.
 // Limits are those of a stream that is created, on that many replicas.
 func (l *Log) Limits(replicas int) event.StreamLimits {
 	return event.StreamLimits{
-		MaxAge: l.StreamMaxAge, MaxBytes: l.StreamMaxBytes, MaxMsgBytes: l.MaxEventBytes, Replicas: replicas,
+		MaxAge: l.StreamMaxAge, MaxBytes: l.StreamMaxBytes, Duplicates: l.StreamDuplicates, MaxMsgBytes: l.MaxEventBytes, Replicas: replicas,
 	}
 }
 
