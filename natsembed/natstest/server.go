@@ -16,9 +16,10 @@ type Option func(*natsembed.Options)
 
 // Server is a NATS server of a test. Its methods are for one goroutine.
 type Server struct {
-	tb   testing.TB
-	opts natsembed.Options
-	run  *natsembed.Server // nil while stopped
+	tb    testing.TB
+	opts  natsembed.Options
+	run   *natsembed.Server // nil while stopped
+	conns []*nats.Conn      // what Connect gave
 }
 
 // Start starts a server with an empty store that ends with the test. What it
@@ -72,7 +73,9 @@ func (s *Server) Embedded() *natsembed.Server {
 // the test.
 func (s *Server) Connect(tb testing.TB, opts ...nats.Option) *nats.Conn {
 	tb.Helper()
-	return connect(tb, s.URL(), opts)
+	nc := connect(tb, s.URL(), opts)
+	s.conns = append(s.conns, nc)
+	return nc
 }
 
 // JetStream is JetStream on a connection of its own.
@@ -81,12 +84,20 @@ func (s *Server) JetStream(tb testing.TB) jetstream.JetStream {
 	return jetStream(tb, s.Connect(tb))
 }
 
-// Stop ends the server in good order and keeps its port and its store. A
-// stopped server stays stopped.
+// Stop ends the server in good order and keeps its port and its store. It
+// returns when all connections of Connect have noticed: one that has not would
+// lose the next request. A stopped server stays stopped.
 func (s *Server) Stop() {
-	if s.run != nil {
-		s.run.Shutdown()
-		s.run = nil
+	s.tb.Helper()
+	if s.run == nil {
+		return
+	}
+	url := s.run.URL()
+	s.run.Shutdown()
+	s.run = nil
+	for _, nc := range s.conns {
+		require.Eventually(s.tb, func() bool { return !nc.IsConnected() || nc.ConnectedUrl() != url },
+			Patience, pollFor, "a connection does not notice that its server is gone")
 	}
 }
 
