@@ -81,17 +81,24 @@ func TestCursorOfALogNotYetKnown(t *testing.T) {
 		r.log.Delete()
 		<-time.After(2 * time.Millisecond) // the epoch is in milliseconds
 		r.log.Create()
+		resume := func(seq uint64) *streamtest.Client {
+			c := r.open(t, streamtest.Query{LastID: r.log.ID(seq)})
+			assert.Equal(t, "complete", c.System(t, "open").System().Resumed)
+			return c
+		}
+		early := resume(0) // it has just heard that the new log is empty
 		r.log.PublishN(10, "a")
-
-		c := r.open(t, streamtest.Query{LastID: r.log.ID(4)})
-		assert.Equal(t, "complete", c.System(t, "open").System().Resumed)
-		for _, want := range r.log.Match(4) {
-			b := c.Event(t)
-			require.Equal(t, r.log.ID(want.Seq), b.ID)
-			require.Equal(t, want.Data, b.Data)
+		late := resume(4)
+		for c, after := range map[*streamtest.Client]uint64{early: 0, late: 4} {
+			for _, want := range r.log.Match(after) {
+				b := c.Event(t)
+				require.Equal(t, r.log.ID(want.Seq), b.ID)
+				require.Equal(t, want.Data, b.Data)
+			}
 		}
 		next := r.log.Publish("a")
-		assert.Equal(t, next.Data, c.Event(t).Data)
+		assert.Equal(t, next.Data, early.Event(t).Data)
+		assert.Equal(t, next.Data, late.Event(t).Data)
 	})
 }
 

@@ -106,7 +106,7 @@ func (f *Feed) resume(ctx context.Context, id event.ID) (event.ID, sse.Open, err
 	// Below the ring, or of another log than the feed's. What is known of the
 	// log may be a second old: a replay checks again.
 	now, err := f.log.info(ctx, time.Now().Add(-time.Second))
-	if err == nil && id.Epoch > now.epoch {
+	if err == nil && (id.Epoch > now.epoch || id.Epoch == now.epoch && id.Seq > now.lastSeq) {
 		now, err = f.log.info(ctx, time.Now()) // another instance may have noticed sooner
 	}
 	switch {
