@@ -42,6 +42,8 @@ const (
 	bucketCheck = 15 * time.Second
 	// bucketTimeout bounds each attempt to open it, and each look-up.
 	bucketTimeout = 2 * time.Second
+	// watcherEnds is how long a watcher may take to end.
+	watcherEnds = 500 * time.Millisecond
 	// expiryGrace is how much longer than its time to live a record is kept
 	// when NATS does not say that it expired, because NATS is down.
 	expiryGrace = 5 * time.Second
@@ -207,7 +209,7 @@ func createdAt(ctx context.Context, kv jetstream.KeyValue) (time.Time, error) {
 	return bucket.StreamInfo().Created, nil
 }
 
-// watch watches all keys. stop returns when the watcher is gone.
+// watch watches all keys until stop, which takes watcherEnds at most.
 func (p *producers) watch(ctx context.Context, kv jetstream.KeyValue) (w jetstream.KeyWatcher, stop func(), err error) {
 	// The context lives as long as the watcher; only its start has a limit.
 	ctx, cancel := context.WithCancel(ctx)
@@ -220,9 +222,27 @@ func (p *producers) watch(ctx context.Context, kv jetstream.KeyValue) (w jetstre
 	}
 	return w, func() {
 		cancel()
-		for range w.Updates() { // its sender would wait for ever for room
-		}
+		discard(w)
 	}, nil
+}
+
+// discard takes what a watcher that ends still sends, for its sender would wait
+// for ever for room, until the watcher closes its updates. One whose context
+// ended just before it was made never does (nats.go 1.55 asks too late to be
+// told of its subscription's end), but it has no sender any more either.
+func discard(w jetstream.KeyWatcher) {
+	enough := time.NewTimer(watcherEnds)
+	defer enough.Stop()
+	for {
+		select {
+		case _, open := <-w.Updates():
+			if !open {
+				return
+			}
+		case <-enough.C:
+			return
+		}
+	}
 }
 
 // apply notes what e says in records.
