@@ -13,6 +13,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,7 +29,8 @@ import (
 const Patience = time.Minute
 
 const (
-	firstPort, lastPort = 20000, 32000
+	firstPort                = 20000
+	portRanges, portsOfRange = 24, 500
 
 	// startTries is how often a server is started on new ports when another
 	// program took them in between.
@@ -35,20 +38,30 @@ const (
 	pollFor    = 10 * time.Millisecond
 )
 
-// ports finds n free TCP ports of 127.0.0.1.
+// reserved are the ports of all tests that run in this process.
+var reserved sync.Map
+
+// ports finds n free TCP ports of 127.0.0.1. They are the test's until it ends,
+// also while the servers on them are stopped: other tests of this process get
+// others, and those of another process have another range.
 func ports(tb testing.TB, n int) []int {
 	tb.Helper()
+	first := firstPort + os.Getpid()%portRanges*portsOfRange
 	var found []int
 	for range 1000 {
 		if len(found) == n {
 			return found
 		}
-		port := firstPort + rand.IntN(lastPort-firstPort)
+		port := first + rand.IntN(portsOfRange)
+		if _, taken := reserved.LoadOrStore(port, true); taken {
+			continue
+		}
+		tb.Cleanup(func() { reserved.Delete(port) })
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
 			continue
 		}
-		defer l.Close() // all at once, so that they differ
+		_ = l.Close()
 		found = append(found, port)
 	}
 	require.FailNow(tb, "no free ports on 127.0.0.1")
