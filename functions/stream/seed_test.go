@@ -120,7 +120,7 @@ func TestSeed_EventProducerLifecycle(t *testing.T) {
 func TestSeed_HeartbeatProducer(t *testing.T) {
 	ways(t, func(t *testing.T, way func(*streamtest.Options)) {
 		natstest.CheckGoroutines(t)
-		const interval = 300 * time.Millisecond
+		const interval = 500 * time.Millisecond
 		r := newRig(t, way, func(o *streamtest.Options) { o.Feed.HeartbeatInterval = interval })
 		began := time.Now()
 		c, beside := r.live(t), r.live(t)
@@ -129,7 +129,7 @@ func TestSeed_HeartbeatProducer(t *testing.T) {
 			require.Equal(t, "heartbeat", b.Type)
 			beats := float64(time.Since(began)) / float64(interval)
 			assert.Greater(t, beats, float64(i)-0.5, "too early")
-			assert.Less(t, beats, float64(i)+2, "too late")
+			assert.Less(t, beats, float64(i)+4, "too late, also for a busy machine")
 			var beat struct {
 				Timestamp time.Time
 				Clients   int
