@@ -62,29 +62,10 @@ func numbers(n int) []string {
 	return all
 }
 
-// stored reads the whole log in its order.
+// stored is the whole log in its order.
 func stored(t testing.TB, js jetstream.JetStream) []jetstream.Msg {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), natstest.Patience)
-	defer cancel()
-	s, err := js.Stream(ctx, event.DefaultStream)
-	require.NoError(t, err)
-	left := s.CachedInfo().State.Msgs
-	if left == 0 {
-		return nil
-	}
-	c, err := s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{})
-	require.NoError(t, err)
-	iter, err := c.Messages()
-	require.NoError(t, err)
-	defer iter.Stop()
-	var all []jetstream.Msg
-	for ; left > 0; left-- {
-		m, err := iter.Next(jetstream.NextContext(ctx))
-		require.NoError(t, err)
-		all = append(all, m)
-	}
-	return all
+	return natstest.Messages(t, js, event.DefaultStream)
 }
 
 func payloads(msgs []jetstream.Msg) []string {

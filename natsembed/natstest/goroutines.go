@@ -8,16 +8,13 @@ import (
 	"time"
 )
 
-// settleFor is how long goroutines may take to end after a test.
-const settleFor = 20 * time.Second
-
 // CheckGoroutines fails the test when at its end more goroutines live than
 // now, and shows the new ones. It must be the first line of the test, so that
 // its check comes after everything else that was to be cleaned up, and the
 // test must not be parallel to others.
 func CheckGoroutines(tb testing.TB) {
 	tb.Helper()
-	checkGoroutines(tb, settleFor)
+	checkGoroutines(tb, Patience)
 }
 
 func checkGoroutines(tb testing.TB, settle time.Duration) {

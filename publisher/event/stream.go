@@ -13,10 +13,6 @@ import (
 // DefaultStream is the name of the JetStream stream that holds the log.
 const DefaultStream = "EVENTS"
 
-// DefaultDuplicates is the duplicate window of a stream unless configured
-// otherwise.
-const DefaultDuplicates = 10 * time.Minute
-
 // DefaultMaxBytes is the largest payload of an event unless configured
 // otherwise, in bytes.
 const DefaultMaxBytes = 64 << 10
@@ -36,8 +32,8 @@ type StreamLimits struct {
 	MaxMsgBytes int           // of one payload, default DefaultMaxBytes
 	Replicas    int           // default 1
 	// Duplicates is the window in which a message id is stored once: default
-	// DefaultDuplicates, MaxAge at most. NATS keeps the ids of all events in it
-	// in memory, about 130 bytes each.
+	// 10 min, MaxAge at most. NATS keeps the ids of all events in it in memory,
+	// about 130 bytes each.
 	Duplicates time.Duration
 }
 
@@ -62,7 +58,7 @@ func StreamConfig(name string, limits StreamLimits) jetstream.StreamConfig {
 		MaxAge:      time.Duration(maxAge),
 		MaxBytes:    or(limits.MaxBytes, 1<<30),
 		MaxMsgSize:  int32(or(int64(limits.MaxMsgBytes), DefaultMaxBytes)) + headerBytes,
-		Duplicates:  time.Duration(min(or(int64(limits.Duplicates), int64(DefaultDuplicates)), maxAge)),
+		Duplicates:  time.Duration(min(or(int64(limits.Duplicates), int64(10*time.Minute)), maxAge)),
 		Replicas:    int(or(int64(limits.Replicas), 1)),
 		Compression: jetstream.S2Compression,
 		AllowDirect: true,

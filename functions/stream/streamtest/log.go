@@ -1,7 +1,6 @@
 package streamtest
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -158,28 +157,12 @@ func matches(filters []string, topic string) bool {
 // ReadStream is what JetStream holds now, read past Sluice.
 func ReadStream(tb testing.TB, js jetstream.JetStream) []Stored {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(tb.Context(), natstest.Patience)
-	defer cancel()
-	s, err := js.Stream(ctx, event.DefaultStream)
-	require.NoError(tb, err)
-	last := s.CachedInfo().State.LastSeq
-	c, err := s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{})
-	require.NoError(tb, err)
-	// A new leader may lose the first request: it is sent anew after a second.
-	iter, err := c.Messages(jetstream.PullExpiry(2*time.Second), jetstream.PullHeartbeat(500*time.Millisecond))
-	require.NoError(tb, err)
-	defer iter.Stop()
 	var all []Stored
-	for s.CachedInfo().State.Msgs > 0 {
-		m, err := iter.Next(jetstream.NextContext(ctx))
-		require.NoError(tb, err)
+	for _, m := range natstest.Messages(tb, js, event.DefaultStream) {
 		meta, err := m.Metadata()
 		require.NoError(tb, err)
 		topic, _ := event.Topic(m.Subject())
 		all = append(all, Stored{Seq: meta.Sequence.Stream, Topic: topic, Data: string(m.Data())})
-		if meta.Sequence.Stream >= last {
-			break
-		}
 	}
 	return all
 }

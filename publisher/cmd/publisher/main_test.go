@@ -16,7 +16,6 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -72,17 +71,8 @@ func (r result) summary(t *testing.T) (s publisher.Summary) {
 // logged are the payloads of the log, in its order.
 func logged(t *testing.T, srv *natstest.Server) []string {
 	t.Helper()
-	s, err := srv.JetStream(t).Stream(t.Context(), event.DefaultStream)
-	require.NoError(t, err)
-	c, err := s.OrderedConsumer(t.Context(), jetstream.OrderedConsumerConfig{})
-	require.NoError(t, err)
-	iter, err := c.Messages()
-	require.NoError(t, err)
-	defer iter.Stop()
 	var all []string
-	for range s.CachedInfo().State.Msgs {
-		m, err := iter.Next(jetstream.NextMaxWait(natstest.Patience))
-		require.NoError(t, err)
+	for _, m := range natstest.Messages(t, srv.JetStream(t), event.DefaultStream) {
 		all = append(all, string(m.Data()))
 	}
 	return all
