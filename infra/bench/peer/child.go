@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -22,36 +23,48 @@ const (
 	outputBytes = 8 << 10
 )
 
-// child is a server's process. It leads a process group, so that what it
-// starts ends with it, and a Ctrl+C in a terminal reaches only this program,
-// which stops it in its order.
+// child is a server's process, in a group of its own with all that it starts:
+// the group ends when the server does, or when this program does. A Ctrl+C in a
+// terminal reaches only this program, which stops the server in its order.
 type child struct {
 	cmd    *exec.Cmd
 	output tail
-	exited chan struct{} // closed when it has ended
+	exited chan struct{} // closed when it and all that it has started are gone
 }
 
 // start starts cmd; only end ends it.
 func start(cmd *exec.Cmd) (*child, error) {
-	c := &child{cmd: cmd, exited: make(chan struct{})}
-	cmd.Stdout, cmd.Stderr = &c.output, &c.output
-	cmd.SysProcAttr = attributes()
-	started := make(chan error, 1)
-	go func() { // owned by end, which waits for exited
-		defer close(c.exited)
-		// The system tells the child of the death of the thread that started
-		// it, not of the process: the thread has to stay.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait() // how it ended does not matter; that it did does
-		}
-	}()
-	if err := <-started; err != nil {
+	guard, err := startGuard()
+	if err != nil {
+		return nil, err
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		guard.end()
 		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
 	}
+	c := &child{cmd: cmd, exited: make(chan struct{})}
+	cmd.Stdout, cmd.Stderr = w, w // files, for which Wait does not wait
+	guard.admit(cmd)
+	err = cmd.Start()
+	_ = w.Close()
+	if err != nil {
+		_ = r.Close()
+		guard.end()
+		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
+	}
+	go func() { // owned by end, which waits for exited
+		defer close(c.exited)
+		defer r.Close()
+		var reader sync.WaitGroup
+		reader.Go(func() { _, _ = io.Copy(&c.output, r) })
+		_ = cmd.Wait() // how it ended does not matter; that it did does
+		guard.end()
+		// The output ends when nobody is left to write any. Who has left the
+		// group may write on.
+		_ = r.SetReadDeadline(time.Now().Add(stopTimeout))
+		reader.Wait()
+	}()
 	return c, nil
 }
 
@@ -75,7 +88,7 @@ func (c *child) await(ctx context.Context, ready func(context.Context) error) er
 	}
 }
 
-// end stops the process and waits until it is gone.
+// end stops the process and waits until it and all that it has started are gone.
 func (c *child) end() error {
 	// A process that has ended takes no signal; that is all it can fail of.
 	_ = c.cmd.Process.Signal(syscall.SIGTERM)
@@ -84,7 +97,7 @@ func (c *child) end() error {
 		return nil
 	case <-time.After(stopTimeout):
 	}
-	killGroup(c.cmd.Process)
+	_ = c.cmd.Process.Kill()
 	<-c.exited
 	return errors.New(c.cmd.Path + " did not end and was killed")
 }
