@@ -4,9 +4,6 @@ package peer_test
 
 import (
 	"context"
-	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -21,60 +18,6 @@ import (
 	"sluice/infra/bench/peer"
 	"sluice/natsembed/natstest"
 )
-
-// TestNchan publishes to an installed Nchan and reads it back; where there is
-// none, the error has to say what to install.
-func TestNchan(t *testing.T) {
-	server, err := peer.StartNchan(t.Context())
-	if err != nil {
-		require.ErrorContains(t, err, "apt-get install nginx-light libnginx-mod-nchan")
-		return
-	}
-	defer func() { assert.NoError(t, server.Stop()) }()
-	assert.True(t, server.KnowsUsage())
-	usage, err := server.Usage(t.Context())
-	require.NoError(t, err)
-	assert.Greater(t, usage.RSS, int64(1<<20), "master and workers")
-
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+server.Addr.String()+server.Path("a.b"), nil)
-	require.NoError(t, err)
-	req.Header.Set("Accept", "text/event-stream")
-	res, err := http.DefaultClient.Do(req)
-	require.NoError(t, err)
-	defer res.Body.Close()
-	require.Equal(t, http.StatusOK, res.StatusCode)
-
-	pub, err := server.Publisher(t.Context(), 8)
-	require.NoError(t, err)
-	defer pub.Close()
-	const n = 50
-	for i := range n {
-		require.NoError(t, pub.Publish(t.Context(), "a.b", fmt.Appendf(nil, "event %02d", i)))
-	}
-	require.NoError(t, pub.Flush(t.Context()))
-	var got []byte
-	for i := range n {
-		for want := fmt.Sprintf("data: event %02d\n", i); len(got) < len(want) || string(got[len(got)-len(want):]) != want; {
-			var b [1]byte
-			_, err := io.ReadFull(res.Body, b[:])
-			require.NoError(t, err, "waiting for %q in order, got %q", want, got)
-			got = append(got, b[0])
-		}
-	}
-}
-
-func TestStoppedServersAreGone(t *testing.T) {
-	server, err := peer.StartNchan(t.Context())
-	if err != nil {
-		require.ErrorContains(t, err, "apt-get install")
-		return
-	}
-	require.NoError(t, server.Stop())
-	_, err = net.Dial("tcp", server.Addr.String())
-	assert.Error(t, err)
-	_, err = server.Usage(t.Context())
-	assert.Error(t, err)
-}
 
 func TestAServerThatDoesNotStartTellsWhy(t *testing.T) {
 	_, err := peer.StartSluice(t.Context(), "/bin/false", nil)
