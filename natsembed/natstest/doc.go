@@ -23,11 +23,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Patience is how long a test waits for what must happen before it gives up. It
-// is far above what anything takes, for machines that do other things too: no
-// test that passes waits for it to end.
-const Patience = time.Minute
-
 const (
 	firstPort                = 20000
 	portRanges, portsOfRange = 24, 500

@@ -2,7 +2,10 @@ package natstest_test
 
 import (
 	"context"
+	"fmt"
 	"os"
+	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -88,11 +91,13 @@ type failures struct {
 	testing.TB
 	cleanup []func()
 	said    []any
+	failed  bool
 }
 
 func (f *failures) Helper()                      {}
 func (f *failures) Cleanup(fn func())            { f.cleanup = append(f.cleanup, fn) }
 func (f *failures) Error(args ...any)            { f.said = append(f.said, args...) }
+func (f *failures) FailNow()                     { f.failed = true; runtime.Goexit() }
 func (f *failures) Errorf(_ string, args ...any) { f.said = append(f.said, args...) }
 
 func TestCheckGoroutinesShowsWhatIsLeft(t *testing.T) {
@@ -105,6 +110,23 @@ func TestCheckGoroutinesShowsWhatIsLeft(t *testing.T) {
 	require.Len(t, f.said, 2)
 	assert.Equal(t, 1, f.said[0])
 	assert.Contains(t, f.said[1], "natstest_test.leftOver")
+}
+
+func TestReceiveFailsWhereNothingComes(t *testing.T) {
+	closed := make(chan int, 1)
+	closed <- 7
+	close(closed)
+	assert.Equal(t, 7, natstest.Receive(t, closed))
+	assert.Zero(t, natstest.Receive(t, closed))
+
+	f := &failures{TB: t}
+	natstest.Await(t, func() {
+		var ended sync.WaitGroup
+		ended.Go(func() { natstest.ReceiveWithin(f, make(chan int), time.Millisecond) })
+		ended.Wait()
+	})
+	require.True(t, f.failed)
+	assert.Contains(t, fmt.Sprint(f.said...), "nothing is received")
 }
 
 func leftOver(stop chan struct{}) { <-stop }

@@ -168,6 +168,8 @@ func (p *process) start() error {
 		return err
 	}
 	p.cmd, p.stdin = cmd, stdin
+	patience := time.AfterFunc(Patience, func() { _ = cmd.Process.Kill() }) // ends its output
+	defer patience.Stop()
 	if got, _ := bufio.NewReader(stdout).ReadString('\n'); strings.TrimSpace(got) != readyLine {
 		p.kill()
 		said, _ := os.ReadFile(p.log)
