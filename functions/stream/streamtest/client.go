@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"sluice/natsembed/natstest"
+	"sluice/publisher/event"
 )
 
 // Query is what a client asks for. The zero value is everything, live.
@@ -66,6 +67,7 @@ type Client struct {
 	conn     net.Conn // nil over HTTP/2
 	body     *metered
 	parser   parser
+	quiet    time.Time // when the first of the last heartbeats came; zero behind another block
 }
 
 // metered counts the bytes of a body, and ends it where it is to be cut.
@@ -93,7 +95,8 @@ func (m *metered) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Dial connects and sends the request, and reads nothing.
+// Dial connects and sends the request, and reads nothing. What is read and
+// written within Patience needs no other deadline.
 func Dial(base string, q Query) (net.Conn, error) {
 	conn, err := net.DialTimeout("tcp", strings.TrimPrefix(base, "http://"), natstest.Patience)
 	if err != nil {
@@ -105,6 +108,7 @@ func Dial(base string, q Query) (net.Conn, error) {
 			return nil, err
 		}
 	}
+	_ = conn.SetDeadline(time.Now().Add(natstest.Patience))
 	if _, err := conn.Write(q.request()); err != nil {
 		_ = conn.Close()
 		return nil, err
@@ -119,7 +123,6 @@ func Connect(base string, q Query) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	_ = conn.SetReadDeadline(time.Now().Add(natstest.Patience))
 	resp, err := http.ReadResponse(bufio.NewReaderSize(conn, 512), &http.Request{Method: http.MethodGet})
 	if err != nil {
 		_ = conn.Close()
@@ -128,7 +131,8 @@ func Connect(base string, q Query) (*Client, error) {
 	return newClient(resp, conn), nil
 }
 
-// Over is a client on a response that something else has asked for.
+// Over is a client on a response that something else has asked for, with a
+// deadline of its own for the whole of it.
 func Over(resp *http.Response) *Client { return newClient(resp, nil) }
 
 func newClient(resp *http.Response, conn net.Conn) *Client {
@@ -153,13 +157,28 @@ func Open(tb testing.TB, base string, q Query) *Client {
 }
 
 // Next is the next block: io.EOF behind the last one of a response that ended
-// as HTTP wants it, another error where it was cut.
+// as HTTP wants it, another error where it was cut, where nothing comes within
+// Patience, or where for so long nothing but heartbeats comes.
 func (c *Client) Next() (Block, error) {
 	if c.conn != nil {
 		_ = c.conn.SetReadDeadline(time.Now().Add(natstest.Patience))
 	}
-	return c.parser.next()
+	b, err := c.parser.next()
+	if err != nil || b.Type != event.TypeHeartbeat {
+		c.quiet = time.Time{}
+		return b, err
+	}
+	if c.quiet.IsZero() {
+		c.quiet = time.Now()
+	}
+	if time.Since(c.quiet) > natstest.Patience {
+		err = errQuiet
+	}
+	return b, err
 }
+
+// errQuiet ends a client that waits for an event which does not come.
+var errQuiet = fmt.Errorf("nothing but heartbeats for %s", natstest.Patience)
 
 // Block is Next for a stream that must go on.
 func (c *Client) Block(tb testing.TB) Block {
@@ -221,7 +240,10 @@ func (c *Client) CutAfter(n int) { c.body.left = n }
 func IsCut(err error) bool { return err == errCut }
 
 // Talk sends bytes behind the request.
-func (c *Client) Talk(p []byte) (int, error) { return c.conn.Write(p) }
+func (c *Client) Talk(p []byte) (int, error) {
+	_ = c.conn.SetWriteDeadline(time.Now().Add(natstest.Patience))
+	return c.conn.Write(p)
+}
 
 // Close closes the connection.
 func (c *Client) Close() {

@@ -34,6 +34,7 @@ type Edge struct {
 	Handler *stream.Handler
 	Conn    *nats.Conn
 
+	tb     testing.TB // nil in a process of its own
 	server *http.Server
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
@@ -52,6 +53,7 @@ func Start(tb testing.TB, url string, change ...func(*Options)) *Edge {
 	log := slog.New(slog.NewTextHandler(tb.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
 	e, err := start(tb.Context(), url, o, log)
 	require.NoError(tb, err)
+	e.tb = tb
 	tb.Cleanup(e.Stop)
 	require.NoError(tb, e.waitLoaded())
 	return e
@@ -135,7 +137,7 @@ func (e *Edge) Shutdown(over, within time.Duration) {
 }
 
 // Stop ends the edge at once; clients see their connections break. It returns
-// when all its goroutines have ended.
+// when all its goroutines have ended; the test fails when they do not.
 func (e *Edge) Stop() {
 	e.stop.Do(func() {
 		e.cancel() // ends all streams
@@ -143,8 +145,19 @@ func (e *Edge) Stop() {
 		defer cancel()
 		_ = e.server.Shutdown(ctx)
 		_ = e.server.Close()
-		e.tasks.Wait()
-		e.Handler.Wait()
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			e.tasks.Wait()
+			e.Handler.Wait()
+		}()
+		select {
+		case <-ended:
+		case <-ctx.Done():
+			if e.tb != nil {
+				e.tb.Error("the edge does not end")
+			}
+		}
 		e.Conn.Close()
 	})
 }

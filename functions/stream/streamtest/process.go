@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"sluice/functions/stream"
+	"sluice/natsembed/natstest"
 )
 
 // edgeEnv tells a test binary to be an edge: ProcessOptions as JSON.
@@ -128,7 +129,9 @@ func StartProcess(tb testing.TB, o ProcessOptions) *Process {
 			tb.Logf("the edge %s said:\n%s", p.URL, said)
 		}
 	})
+	patience := p.killAfter(natstest.Patience) // which ends its output
 	line, _ := bufio.NewReader(stdout).ReadString('\n')
+	patience.Stop()
 	fields := strings.Fields(line)
 	require.Len(tb, fields, 2, "the edge did not start; does TestMain call RunEdgeIfAsked?")
 	p.URL, p.NATS = fields[0], fields[1]
@@ -150,8 +153,16 @@ func (p *Process) Terminate(tb testing.TB) {
 	require.NoError(tb, p.cmd.Process.Signal(syscall.SIGTERM))
 }
 
-// Wait waits for the process to end by itself.
-func (p *Process) Wait() error { return p.cmd.Wait() }
+// Wait waits for the process to end by itself. One that does not is killed,
+// which is an error.
+func (p *Process) Wait() error {
+	defer p.killAfter(natstest.Patience).Stop()
+	return p.cmd.Wait()
+}
+
+func (p *Process) killAfter(d time.Duration) *time.Timer {
+	return time.AfterFunc(d, func() { _ = p.cmd.Process.Kill() })
+}
 
 // RSS is the memory that the process holds, in bytes.
 func (p *Process) RSS(tb testing.TB) uint64 {
