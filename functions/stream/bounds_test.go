@@ -130,7 +130,7 @@ func TestStuckHTTP2Client(t *testing.T) {
 	protocols.SetUnencryptedHTTP2(true)
 	transport := &http.Transport{Protocols: protocols, HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: 64 << 10}}
 	defer transport.CloseIdleConnections()
-	resp, err := (&http.Client{Transport: transport}).Get(r.edge.URL + "/stream")
+	resp, err := (&http.Client{Transport: transport, Timeout: natstest.Patience}).Get(r.edge.URL + "/stream")
 	require.NoError(t, err)
 	defer resp.Body.Close()
 	r.log.Pad = 1000
@@ -163,9 +163,10 @@ func TestListen(t *testing.T) {
 	l, err := stream.Listen(t.Context(), "127.0.0.1:0", stream.ListenOptions{SendBuffer: 64 << 10, UserTimeout: 7 * time.Second})
 	require.NoError(t, err)
 	defer l.Close()
-	client, err := net.Dial("tcp", l.Addr().String())
+	client, err := net.DialTimeout("tcp", l.Addr().String(), natstest.Patience)
 	require.NoError(t, err)
 	defer client.Close()
+	defer time.AfterFunc(natstest.Patience, func() { _ = l.Close() }).Stop() // ends Accept
 	conn, err := l.Accept()
 	require.NoError(t, err)
 	defer conn.Close()

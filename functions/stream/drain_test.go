@@ -161,7 +161,7 @@ func TestDrainReachesWhoComesLate(t *testing.T) {
 		late := r.live(t)
 		late.System(t, "drain")
 		unserved.Abandon()
-		<-done
+		natstest.Receive(t, done)
 	})
 }
 
@@ -186,7 +186,7 @@ func TestStopUnderClients(t *testing.T) {
 			assert.NotErrorIs(t, err, io.EOF, "no proper end")
 			err = nil
 		}
-		end := unserved.Serve(t.Context(), discard{})
+		end := unserved.Serve(natstest.Context(t), discard{})
 		assert.ErrorIs(t, end.Err, feed.ErrClosed)
 		assert.Zero(t, r.edge.Feed.Count())
 		_, err = r.edge.Feed.Subscribe(t.Context(), feed.Request{Topics: topics})

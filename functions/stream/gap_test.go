@@ -151,7 +151,7 @@ func TestRetentionOvertakesEverybody(t *testing.T) {
 			err     error
 		}
 		clients := []*seen{{filters: nil}, {filters: []string{"a"}}, {filters: nil}, {filters: []string{"a"}}}
-		done := make(chan struct{})
+		done := make(chan struct{}, len(clients))
 		for i, s := range clients {
 			go func() {
 				defer func() { done <- struct{}{} }()
@@ -179,7 +179,7 @@ func TestRetentionOvertakesEverybody(t *testing.T) {
 		}
 		log.PublishN(total, "a", "b")
 		for range clients {
-			<-done
+			natstest.Receive(t, done)
 		}
 		for i, s := range clients {
 			require.NoError(t, s.err, "client %d", i)
@@ -217,7 +217,7 @@ func TestAheadOfTheLog(t *testing.T) {
 		r := newRig(t, way)
 		r.log.Publish("a")
 		soon := r.open(t, streamtest.Query{LastID: r.log.ID(1)})
-		opened := make(chan *streamtest.Client)
+		opened := make(chan *streamtest.Client, 2)
 		for _, seq := range []uint64{1000, 3} {
 			go func() {
 				c, err := streamtest.Connect(r.edge.URL, streamtest.Query{LastID: r.log.ID(seq)})
@@ -226,12 +226,12 @@ func TestAheadOfTheLog(t *testing.T) {
 			}()
 		}
 		r.log.Publish("a", "a", "a") // now 3 is in the log
-		reached := <-opened
+		reached := natstest.Receive(t, opened)
 		assert.Equal(t, r.log.ID(3), reached.System(t, "open").ID)
 		assert.Equal(t, r.log.ID(4), reached.Event(t).ID)
 		reached.Close()
 
-		ahead := <-opened
+		ahead := natstest.Receive(t, opened)
 		defer ahead.Close()
 		assertGap(t, "ahead", r.log, 5, ahead.System(t, "open"))
 		e := r.log.Publish("a")

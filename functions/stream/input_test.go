@@ -63,7 +63,7 @@ func TestBadRequests(t *testing.T) {
 			{"a format", "format=xml", "bad_format"},
 		} {
 			t.Run(tt.name, func(t *testing.T) {
-				resp, err := http.Get(r.edge.URL + "/stream?" + tt.query)
+				resp, err := (&http.Client{Timeout: natstest.Patience}).Get(r.edge.URL + "/stream?" + tt.query)
 				require.NoError(t, err)
 				defer resp.Body.Close()
 				assert.Equal(t, http.StatusBadRequest, resp.StatusCode)

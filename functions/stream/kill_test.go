@@ -98,7 +98,7 @@ func publishing(t *testing.T, cluster *natstest.ProcessCluster) (acked func() ui
 	require.NoError(t, err)
 	t.Cleanup(p.Close)
 	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan int)
+	done := make(chan int, 1)
 	go func() {
 		n := 0
 		for start := time.Now(); ctx.Err() == nil; {
@@ -111,7 +111,7 @@ func publishing(t *testing.T, cluster *natstest.ProcessCluster) (acked func() ui
 	}()
 	return func() uint64 { return p.Summary().Published }, func() int {
 		cancel()
-		n := <-done
+		n := natstest.Receive(t, done)
 		flush, cancel := context.WithTimeout(t.Context(), natstest.Patience)
 		defer cancel()
 		require.NoError(t, p.Flush(flush))

@@ -6,11 +6,13 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"sluice/functions/stream"
+	"sluice/natsembed/natstest"
 )
 
 // TestRefusalsBeforeAnyHandlerAreJSON: net/http refuses these by itself.
@@ -22,7 +24,7 @@ func TestRefusalsBeforeAnyHandlerAreJSON(t *testing.T) {
 	go func() { served <- srv.Serve(l) }()
 	defer func() {
 		require.NoError(t, srv.Close())
-		require.ErrorIs(t, <-served, http.ErrServerClosed)
+		require.ErrorIs(t, natstest.Receive(t, served), http.ErrServerClosed)
 	}()
 	for _, tc := range []struct {
 		name, request, code string
@@ -34,9 +36,10 @@ func TestRefusalsBeforeAnyHandlerAreJSON(t *testing.T) {
 		{"NUL in a header", "GET /stream HTTP/1.1\r\nHost: x\r\nLast-Event-ID: a\x00b\r\n\r\n", "bad_request", 400},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			conn, err := net.Dial("tcp", l.Addr().String())
+			conn, err := net.DialTimeout("tcp", l.Addr().String(), natstest.Patience)
 			require.NoError(t, err)
 			defer conn.Close()
+			require.NoError(t, conn.SetDeadline(time.Now().Add(natstest.Patience)))
 			go func() { _, _ = conn.Write([]byte(tc.request)) }() // ends with the connection
 			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 			require.NoError(t, err)

@@ -45,7 +45,7 @@ func TestClientsThatComeAndFallBehindUnderLoad(t *testing.T) {
 		come := make(chan struct{})
 		go func() {
 			defer close(come)
-			for i := 0; r.edge.Feed.Position().Seq < events; i++ {
+			for i := 0; r.edge.Feed.Position().Seq < events && t.Context().Err() == nil; i++ {
 				c, err := streamtest.Connect(r.edge.URL, streamtest.Query{})
 				if !assert.NoError(t, err) {
 					return
@@ -58,7 +58,7 @@ func TestClientsThatComeAndFallBehindUnderLoad(t *testing.T) {
 			}
 		}()
 		r.log.PublishN(events, topics...)
-		<-come
+		natstest.Receive(t, come)
 		clients.Wait()
 		for i, j := range journals {
 			filters := topics[:0]

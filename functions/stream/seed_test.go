@@ -109,7 +109,7 @@ func TestSeed_EventProducerLifecycle(t *testing.T) {
 		assert.Contains(t, []string{"metric", "log", "alert"}, event.Type)
 	}
 	stop()
-	run.Wait()
+	natstest.Await(t, run.Wait)
 	require.NoError(t, err)
 	assert.GreaterOrEqual(t, summary.Published, uint64(10))
 	assert.Zero(t, summary.Failed)

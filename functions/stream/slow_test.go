@@ -119,7 +119,7 @@ func TestBurst(t *testing.T) {
 		read := make(chan error, 1)
 		go func() { read <- j.Read(c, streamtest.At(burst)) }()
 		r.log.PublishN(burst, "a", "b")
-		require.NoError(t, <-read)
+		require.NoError(t, natstest.Receive(t, read))
 		require.NoError(t, j.Compare(r.log.Match(0)))
 	})
 }
@@ -179,7 +179,7 @@ func TestStuckClientsBesideAFastOne(t *testing.T) {
 		}()
 		log.Pad = 1000
 		log.PublishN(events, topics...)
-		require.NoError(t, <-read)
+		require.NoError(t, natstest.Receive(t, read))
 		require.NoError(t, j.Compare(log.Match(0)))
 		require.Empty(t, j.Gaps)
 

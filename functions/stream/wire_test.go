@@ -78,7 +78,6 @@ func TestWireBytes(t *testing.T) {
 			conn, err := streamtest.Dial(r.edge.URL, streamtest.Query{Proto: tt.proto})
 			require.NoError(t, err)
 			defer conn.Close()
-			require.NoError(t, conn.SetDeadline(time.Now().Add(natstest.Patience)))
 			in := bufio.NewReader(conn)
 
 			want := append(tt.head, "Content-Type: text/event-stream", "Cache-Control: no-cache, no-transform", "X-Accel-Buffering: no")
@@ -117,7 +116,7 @@ func TestHTTP2(t *testing.T) {
 	transport := &http.Transport{Protocols: protocols}
 	defer transport.CloseIdleConnections()
 
-	resp, err := (&http.Client{Transport: transport}).Get(r.edge.URL + "/stream?topic=metric.*")
+	resp, err := (&http.Client{Transport: transport, Timeout: natstest.Patience}).Get(r.edge.URL + "/stream?topic=metric.*")
 	require.NoError(t, err)
 	defer resp.Body.Close()
 	assert.Equal(t, 2, resp.ProtoMajor)
