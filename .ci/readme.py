@@ -44,8 +44,9 @@ def run(command):
     try:
         output, _ = process.communicate(timeout=PATIENCE)
     except subprocess.TimeoutExpired:
-        end(process)
         sys.exit(f"README.md: not done after {PATIENCE} s:\n{command}")
+    finally:
+        end(process)  # and what it may have left behind
     if process.returncode != 0:
         sys.exit(f"README.md: status {process.returncode} of\n{command}\n{output.decode()}")
 

@@ -79,7 +79,11 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func buildGoClient(t *testing.T) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "go_client")
-	output, err := exec.Command("go", "build", "-o", binary, "./go_client").CombinedOutput()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // the first build of all takes long
+	defer cancel()
+	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "./go_client")
+	build.WaitDelay = time.Second // for what the build has started
+	output, err := build.CombinedOutput()
 	require.NoError(t, err, string(output))
 	return binary
 }
@@ -91,7 +95,7 @@ func runGoClient(t *testing.T, binary string, env []string, args ...string) (out
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	command := exec.CommandContext(ctx, binary, args...)
-	command.Env = append(os.Environ(), env...)
+	command.Env, command.WaitDelay = append(os.Environ(), env...), time.Second
 	var stdout, stderr bytes.Buffer
 	command.Stdout, command.Stderr = &stdout, &stderr
 	err = command.Run()

@@ -19,12 +19,17 @@ import (
 	"sluice/infra/bench/trial"
 )
 
+// patience is how long a build or a run may take, none of which takes a minute.
+const patience = 5 * time.Minute
+
 // removeBuilt deletes what built has built, if it has.
 var removeBuilt = func() error { return nil }
 
 // built is a Sluice to measure, built once for all tests.
 var built = sync.OnceValues(func() (binary string, err error) {
-	if b, remove, e := peer.Build(context.Background()); e == nil {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if b, remove, e := peer.Build(ctx); e == nil {
 		binary, removeBuilt = b, remove
 	} else {
 		err = e
@@ -64,6 +69,8 @@ func command(ctx context.Context, t *testing.T, args ...string) (stdout, stderr 
 	binary, err := built()
 	require.NoError(t, err)
 	var out, errs output
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	err = run(ctx, append([]string{"--binary", binary, "--max-lag", "1m"}, args...), &out, &errs)
 	t.Log(errs.String())
 	return out.String(), errs.String(), err

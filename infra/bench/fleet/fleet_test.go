@@ -18,6 +18,7 @@ import (
 	"sluice/infra/bench/fleet"
 	"sluice/infra/bench/pace"
 	"sluice/infra/bench/stamp"
+	"sluice/natsembed/natstest"
 	"sluice/publisher/event"
 )
 
@@ -128,7 +129,7 @@ func run(t *testing.T, l *log, n, stuck int) *fleet.Fleet {
 	go func() { ended <- f.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
-		assert.NoError(t, <-ended)
+		assert.NoError(t, natstest.Receive(t, ended))
 		_, err := f.Counts(context.Background())
 		assert.Error(t, err, "a fleet that has ended answers with an error")
 	})
@@ -139,7 +140,7 @@ func TestEveryClientCountsEveryEvent(t *testing.T) {
 	l := newLog(t)
 	l.publish(3, false) // before the clients: not theirs
 	f := run(t, l, 20, 0)
-	ctx := t.Context()
+	ctx := natstest.Context(t)
 	require.NoError(t, f.Connect(ctx))
 	require.NoError(t, f.Measure(ctx, 0, 1<<62))
 	l.publish(50, false)
@@ -160,12 +161,12 @@ func TestEveryClientCountsEveryEvent(t *testing.T) {
 func TestALostEventIsMissing(t *testing.T) {
 	l := newLog(t)
 	f := run(t, l, 4, 0)
-	require.NoError(t, f.Connect(t.Context()))
+	require.NoError(t, f.Connect(natstest.Context(t)))
 	l.publish(2, false)
 	l.publish(1, true)
 	l.publish(2, false)
 	l.publish(1, true) // the last one: nothing that follows tells of it
-	c, err := f.Settle(t.Context(), 100*time.Millisecond)
+	c, err := f.Settle(natstest.Context(t), 100*time.Millisecond)
 	require.NoError(t, err)
 	assert.EqualValues(t, 4*4, c.Deliveries)
 	assert.EqualValues(t, 4*2, c.Missing)
@@ -174,18 +175,19 @@ func TestALostEventIsMissing(t *testing.T) {
 func TestACutClientIsCounted(t *testing.T) {
 	l := newLog(t)
 	f := run(t, l, 3, 1)
-	require.NoError(t, f.Connect(t.Context()))
+	require.NoError(t, f.Connect(natstest.Context(t)))
 	close(l.cut)
 	l.CloseClientConnections() // the end of a response is not seen by who does not read
 	var c fleet.Counts
+	ctx := natstest.Context(t)
 	require.Eventually(t, func() bool {
 		var err error
-		c, err = f.Counts(t.Context())
+		c, err = f.Counts(ctx)
 		return assert.NoError(t, err) && c.Cut == 3 && c.StuckCut == 1
 	}, 10*time.Second, 5*time.Millisecond)
 	assert.ErrorContains(t, c.FirstError, "was cut")
 	l.publish(1, false)
-	c, err := f.Settle(t.Context(), time.Minute)
+	c, err := f.Settle(natstest.Context(t), time.Minute)
 	require.NoError(t, err)
 	assert.EqualValues(t, 3, c.Missing, "what a cut client lacks is missing, and not waited for")
 }
@@ -194,37 +196,37 @@ func TestConnectTellsWhyClientsGotNoStream(t *testing.T) {
 	l := newLog(t)
 	l.refuse = 1
 	f := run(t, l, 3, 0)
-	assert.ErrorContains(t, f.Connect(t.Context()), "503")
-	c, err := f.Counts(t.Context())
+	assert.ErrorContains(t, f.Connect(natstest.Context(t)), "503")
+	c, err := f.Counts(natstest.Context(t))
 	require.NoError(t, err)
 	assert.Equal(t, 1, c.Refused)
 	assert.Equal(t, 2, c.Open)
 
 	closed := newLog(t)
 	closed.Close()
-	assert.ErrorContains(t, run(t, closed, 2, 0).Connect(t.Context()), "refused")
+	assert.ErrorContains(t, run(t, closed, 2, 0).Connect(natstest.Context(t)), "refused")
 }
 
 func TestStormComesBackWithCursors(t *testing.T) {
 	l := newLog(t)
 	f := run(t, l, 10, 0)
-	require.NoError(t, f.Connect(t.Context()))
-	_, err := f.Storm(t.Context(), time.Second, 5, time.Second)
+	require.NoError(t, f.Connect(natstest.Context(t)))
+	_, err := f.Storm(natstest.Context(t), time.Second, 5, time.Second)
 	require.ErrorContains(t, err, "publish more before", "there is no cursor so far back")
 
 	l = newLog(t)
 	l.publish(100, false)
 	f = run(t, l, 10, 0)
-	require.NoError(t, f.Connect(t.Context()))
+	require.NoError(t, f.Connect(natstest.Context(t)))
 	l.publish(1, false)
-	_, err = f.Settle(t.Context(), 10*time.Second)
+	_, err = f.Settle(natstest.Context(t), 10*time.Second)
 	require.NoError(t, err)
-	s, err := f.Storm(t.Context(), 100*time.Millisecond, 60, 10*time.Second)
+	s, err := f.Storm(natstest.Context(t), 100*time.Millisecond, 60, 10*time.Second)
 	require.NoError(t, err)
 	assert.Positive(t, s.Reconnected)
 	assert.GreaterOrEqual(t, s.CaughtUp, s.Reconnected)
 	assert.EqualValues(t, 10, s.Each.TotalCount())
-	c, err := f.Counts(t.Context())
+	c, err := f.Counts(natstest.Context(t))
 	require.NoError(t, err)
 	assert.EqualValues(t, 10+10*60, c.Deliveries)
 	assert.Zero(t, c.Missing+c.Again+c.BadIDs)
@@ -240,14 +242,14 @@ func TestAStormThatIsNotOverInTimeSaysSo(t *testing.T) {
 	l := newLog(t)
 	l.publish(10, false)
 	f := run(t, l, 2, 0)
-	require.NoError(t, f.Connect(t.Context()))
+	require.NoError(t, f.Connect(natstest.Context(t)))
 	l.publish(1, false)
-	_, err := f.Settle(t.Context(), 10*time.Second)
+	_, err := f.Settle(natstest.Context(t), 10*time.Second)
 	require.NoError(t, err)
 	l.mu.Lock()
 	l.refuse = 1
 	l.mu.Unlock()
-	s, err := f.Storm(t.Context(), 10*time.Millisecond, 5, 200*time.Millisecond)
+	s, err := f.Storm(natstest.Context(t), 10*time.Millisecond, 5, 200*time.Millisecond)
 	require.NoError(t, err)
 	assert.Zero(t, s.CaughtUp)
 }

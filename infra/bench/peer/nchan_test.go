@@ -77,8 +77,7 @@ func TestNchan(t *testing.T) {
 	require.NoError(t, err)
 	assert.Greater(t, usage.RSS, int64(1<<20), "master and workers")
 
-	ctx, cancel := context.WithTimeout(t.Context(), natstest.Patience)
-	defer cancel()
+	ctx := natstest.Context(t)
 	heard := subscribe(ctx, t, server, "a.b")
 	pub, err := server.Publisher(ctx, 8)
 	require.NoError(t, err)

@@ -38,11 +38,11 @@ func TestAttachedSluiceMustBeReady(t *testing.T) {
 	}))
 	defer s.Close()
 	for _, url := range []string{"", "localhost:8000", "https://127.0.0.1:1", "http://127.0.0.1", s.URL} {
-		_, err := peer.AttachSluice(t.Context(), url, "nats://127.0.0.1:1", 0)
+		_, err := peer.AttachSluice(natstest.Context(t), url, "nats://127.0.0.1:1", 0)
 		assert.ErrorContains(t, err, "--url", url)
 	}
 	ready = http.StatusOK
-	server, err := peer.AttachSluice(t.Context(), s.URL, "nats://127.0.0.1:1", 0)
+	server, err := peer.AttachSluice(natstest.Context(t), s.URL, "nats://127.0.0.1:1", 0)
 	require.NoError(t, err)
 	assert.Equal(t, netip.MustParseAddrPort(s.Listener.Addr().String()), server.Addr)
 	assert.Equal(t, "/stream?topic=a.b", server.Path("a.b"))
@@ -61,8 +61,7 @@ func TestRequestsToJetStreamAreCounted(t *testing.T) {
 	defer conn.Close()
 	js, err := jetstream.New(conn)
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
+	ctx := natstest.Context(t)
 	stream, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}})
 	require.NoError(t, err)
 	for range 3 {
