@@ -6,15 +6,20 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
-const root = "../.." // of the repository
+const (
+	root     = "../.." // of the repository
+	patience = 5 * time.Minute
+)
 
 func main() {
 	if err := run(); err != nil {
@@ -64,8 +69,10 @@ func run() error {
 }
 
 func programHelp(args []string) (string, error) {
-	c := exec.Command("go", append([]string{"run"}, args...)...)
-	c.Dir = root
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	c := exec.CommandContext(ctx, "go", append([]string{"run"}, args...)...)
+	c.Dir, c.WaitDelay = root, time.Second
 	text, err := c.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("%s: %w: %s", c, err, text)

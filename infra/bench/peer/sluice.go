@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -37,6 +38,7 @@ func Build(ctx context.Context) (binary string, remove func() error, err error) 
 	binary = filepath.Join(dir, "sluice")
 	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "./functions/cmd/local")
 	build.Dir = root
+	build.WaitDelay = time.Second // for what the build has started
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", nil, errors.Join(fmt.Errorf("build Sluice: %w\n%s", err, out), remove())
 	}
