@@ -2,12 +2,8 @@ package stream_test
 
 import (
 	"flag"
-	"fmt"
 	"os"
-	"runtime/pprof"
-	"strings"
 	"testing"
-	"time"
 
 	"sluice/functions/stream/streamtest"
 	"sluice/natsembed/natstest"
@@ -23,30 +19,7 @@ func TestMain(m *testing.M) {
 	// The command line comes later and wins.
 	_ = flag.Set("rapid.checks", rapidChecks)
 	_ = flag.Set("test.parallel", "16") // the parallel tests wait more than they work
-	code := m.Run()
-	if code == 0 {
-		code = checkNothingLeft()
-	}
-	os.Exit(code)
-}
-
-// checkNothingLeft is natstest.CheckGoroutines for the tests that run in
-// parallel: in the end none of our goroutines may live.
-func checkNothingLeft() int {
-	var left string
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for range 100 {
-		var b strings.Builder
-		_ = pprof.Lookup("goroutine").WriteTo(&b, 2)
-		left = b.String()
-		if !strings.Contains(left, "sluice/functions/stream.") && !strings.Contains(left, "sluice/functions/stream/") {
-			return 0
-		}
-		<-tick.C
-	}
-	fmt.Fprintln(os.Stderr, "goroutines are left over:\n"+left)
-	return 1
+	os.Exit(natstest.RunAll(m))
 }
 
 // ways runs a test over both ways to the socket.

@@ -1,73 +1,56 @@
 package natstest
 
 import (
+	"fmt"
 	"net/http"
-	"runtime"
-	"strings"
+	"os"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 )
 
-// CheckGoroutines fails the test when at its end more goroutines live than
-// now, and shows the new ones. It must be the first line of the test, so that
-// its check comes after everything else that was to be cleaned up, and the
-// test must not be parallel to others.
+// CheckGoroutines fails the test when at its end a goroutine lives that did not
+// live before, and shows it. It must be the first line of the test, so that its
+// check comes after everything else that was to be cleaned up, and the test must
+// not be parallel to others.
 func CheckGoroutines(tb testing.TB) {
 	tb.Helper()
 	checkGoroutines(tb, Patience)
 }
 
-func checkGoroutines(tb testing.TB, settle time.Duration) {
+func checkGoroutines(tb testing.TB, within time.Duration) {
 	tb.Helper()
-	before := goroutines()
+	before := goleak.IgnoreCurrent()
 	tb.Cleanup(func() {
-		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
-		deadline := time.Now().Add(settle)
-		tick := time.NewTicker(pollFor)
-		defer tick.Stop()
-		after := goroutines()
-		for ; len(after) > len(before) && time.Now().Before(deadline); after = goroutines() {
-			<-tick.C
-		}
-		if len(after) <= len(before) {
-			return
-		}
-		tb.Errorf("%d goroutines are left over; the new ones:", len(after)-len(before))
-		for id, stack := range after {
-			if _, ok := before[id]; !ok {
-				tb.Error(stack)
-			}
+		if err := awaitGoroutines(within, before); err != nil {
+			tb.Error(err)
 		}
 	})
 }
 
-// ignored mark the goroutines that belong to no test.
-var ignored = []string{
-	"testing.(*M).startAlarm",
-	"testing.(*T).Run(",
-	"testing.tRunner(", // this test's own, or the last one's that is about to end
-	"testing.runFuzzing(",
-	"os/signal.signal_recv",
-	"runtime.ensureSigM",
+// RunAll runs the tests of a package some of which are parallel to others. It
+// fails, as CheckGoroutines does, when a goroutine lives after all of them.
+func RunAll(m *testing.M) (code int) {
+	before := goleak.IgnoreCurrent()
+	if code = m.Run(); code != 0 {
+		return code
+	}
+	if err := awaitGoroutines(Patience, before); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
 }
 
-// goroutines are the stacks of all goroutines of tests, by their header's id.
-func goroutines() map[string]string {
-	buf := make([]byte, 1<<20)
-	n := runtime.Stack(buf, true)
-	for ; n == len(buf); n = runtime.Stack(buf, true) {
-		buf = make([]byte, 2*len(buf)) // it did not fit
-	}
-	found := map[string]string{}
-next:
-	for stack := range strings.SplitSeq(string(buf[:n]), "\n\n") {
-		for _, mark := range ignored {
-			if strings.Contains(stack, mark) {
-				continue next
-			}
+// awaitGoroutines asks goleak for longer than the half second that it waits for
+// the last goroutines to end.
+func awaitGoroutines(within time.Duration, before goleak.Option) error {
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+	for deadline := time.Now().Add(within); ; {
+		err := goleak.Find(before)
+		if err == nil || time.Now().After(deadline) {
+			return err
 		}
-		id, _, _ := strings.Cut(strings.TrimPrefix(stack, "goroutine "), " ")
-		found[id] = stack
 	}
-	return found
 }

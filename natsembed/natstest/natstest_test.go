@@ -107,9 +107,8 @@ func TestCheckGoroutinesShowsWhatIsLeft(t *testing.T) {
 	go leftOver(stop)
 	f.cleanup[0]()
 	close(stop)
-	require.Len(t, f.said, 2)
-	assert.Equal(t, 1, f.said[0])
-	assert.Contains(t, f.said[1], "natstest_test.leftOver")
+	require.Len(t, f.said, 1)
+	assert.Contains(t, fmt.Sprint(f.said[0]), "natstest_test.leftOver")
 }
 
 func TestReceiveFailsWhereNothingComes(t *testing.T) {
