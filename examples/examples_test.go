@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"sluice/functions/stream/feed/wire"
 	"sluice/functions/stream/sse"
 	"sluice/publisher/event"
 )
@@ -26,7 +27,7 @@ func id(seq uint64) event.ID { return event.ID{Epoch: 1_755_000_000_123, Seq: se
 
 func appendEvents(b []byte, first, last uint64) []byte {
 	for seq := first; seq <= last; seq++ {
-		b, _ = encoder.Append(b, &sse.Message{ID: id(seq), Topic: "log.error", Data: []byte(id(seq).String()), Time: time.Now()})
+		b, _ = encoder.Append(b, &wire.Message{ID: id(seq), Topic: "log.error", Data: []byte(id(seq).String()), Time: time.Now()})
 	}
 	return b
 }
@@ -51,7 +52,7 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var b []byte
 	switch connection {
 	case 1: // cut in the middle of event 4
-		b = encoder.AppendOpen(nil, id(0), sse.Open{Resumed: sse.ResumedComplete})
+		b = encoder.AppendOpen(nil, id(0), wire.Open{Resumed: wire.ResumedComplete})
 		whole := appendEvents(b, 1, 4)
 		b = whole[:len(whole)-20]
 	case 2:
@@ -59,13 +60,13 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	case 3: // a heartbeat moves the cursor; then a drain
-		b = encoder.AppendOpen(nil, id(3), sse.Open{Resumed: sse.ResumedComplete})
+		b = encoder.AppendOpen(nil, id(3), wire.Open{Resumed: wire.ResumedComplete})
 		b = sse.AppendComment(appendEvents(b, 4, 5))
 		b = encoder.AppendHeartbeat(b, id(20), time.Now(), 3)
-		b = encoder.AppendDrain(b, id(20), sse.Drain{Reason: sse.ReasonShutdown}, 5*time.Millisecond)
+		b = encoder.AppendDrain(b, id(20), wire.ReasonShutdown, 5*time.Millisecond)
 	default:
 		first := id(31)
-		b = encoder.AppendOpen(nil, id(30), sse.Open{Gap: &sse.Gap{Reason: sse.ReasonExpired, Requested: cursor, First: &first}})
+		b = encoder.AppendOpen(nil, id(30), wire.Open{Gap: &wire.Gap{Reason: wire.ReasonExpired, Requested: cursor, First: &first}})
 		b = appendEvents(b, 31, 40)
 	}
 	w.Header().Set("Content-Type", "text/event-stream")

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"sluice/functions/stream"
+	"sluice/functions/stream/socket"
 	"sluice/functions/stream/streamtest"
 	"sluice/natsembed/natstest"
 )
@@ -160,7 +160,7 @@ func TestCutIsAReset(t *testing.T) {
 
 // TestListen: what the kernel holds for a client is bounded.
 func TestListen(t *testing.T) {
-	l, err := stream.Listen(t.Context(), "127.0.0.1:0", stream.ListenOptions{SendBuffer: 64 << 10, UserTimeout: 7 * time.Second})
+	l, err := socket.Listen(t.Context(), "127.0.0.1:0", socket.ListenOptions{SendBuffer: 64 << 10, UserTimeout: 7 * time.Second})
 	require.NoError(t, err)
 	defer l.Close()
 	client, err := net.DialTimeout("tcp", l.Addr().String(), natstest.Patience)

@@ -1,49 +1,47 @@
 package stream
 
 import (
+	"cmp"
 	"log/slog"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"sluice/functions/stream/feed"
 	"sluice/functions/stream/sse"
 )
 
-// Config is what a Handler needs. Feed and Encoder must be set; zero limits
-// take the defaults that README.md lists.
+// What zero fields of a Config mean.
+const (
+	DefaultStallTimeout = 10 * time.Second
+	DefaultMinRate      = 1024 // bytes per second
+)
+
+// Config is what a Handler needs. Feed and Encoder must be set; other zero
+// fields take the defaults above and in package access.
 type Config struct {
-	Feed    *feed.Feed
-	Encoder *sse.Encoder
-	Log     *slog.Logger
+	Feed     *feed.Feed
+	Encoder  *sse.Encoder
+	Logger   *slog.Logger          // default: none
+	Registry prometheus.Registerer // default: none
 
 	// MaxConnections is how many streams may be open at once.
 	MaxConnections int
 	// MaxAge ends connections after that time ± 5 %; 0 never does.
 	MaxAge time.Duration
-	// StallTimeout is how long a client may take for MinRate × StallTimeout
-	// bytes that wait for it, in 64 bytes at least.
+	// StallTimeout and MinRate: a client for which bytes wait must take
+	// MinRate × StallTimeout of them, 64 at least, within StallTimeout.
 	StallTimeout time.Duration
-	// MinRate is in bytes per second.
-	MinRate int
+	MinRate      int // bytes per second
 	// ThroughHTTP turns the direct way off.
 	ThroughHTTP bool
 }
 
 func (c *Config) setDefaults() {
-	if c.MaxConnections == 0 {
-		c.MaxConnections = 16384
+	c.StallTimeout = cmp.Or(c.StallTimeout, DefaultStallTimeout)
+	c.MinRate = cmp.Or(c.MinRate, DefaultMinRate)
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
+	if c.Registry == nil {
+		c.Registry = prometheus.NewRegistry()
 	}
-	if c.StallTimeout == 0 {
-		c.StallTimeout = 10 * time.Second
-	}
-	if c.MinRate == 0 {
-		c.MinRate = 1024
-	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
-}
-
-// piece is how many bytes a client must take within StallTimeout.
-func (c *Config) piece() int {
-	return max(64, int(float64(c.MinRate)*c.StallTimeout.Seconds()))
 }

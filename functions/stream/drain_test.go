@@ -13,6 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"sluice/functions/stream/feed"
+	"sluice/functions/stream/feed/fanout"
+	"sluice/functions/stream/sse"
 	"sluice/functions/stream/streamtest"
 	"sluice/natsembed/natstest"
 )
@@ -144,10 +146,9 @@ func TestDrainReachesWhoComesLate(t *testing.T) {
 	ways(t, func(t *testing.T, way func(*streamtest.Options)) {
 		natstest.CheckGoroutines(t)
 		r := newRig(t, way)
-		all, err := feed.NewTopics()
-		require.NoError(t, err)
+		everything := feed.Request{Topics: r.edge.Feed.Topics(), Wire: sse.NewEncoder("EVENTS", 0, 0)}
 		// One that nobody serves yet keeps Drain waiting.
-		unserved, err := r.edge.Feed.Subscribe(t.Context(), feed.Request{Topics: all})
+		unserved, err := r.edge.Feed.Subscribe(t.Context(), everything)
 		require.NoError(t, err)
 		early := r.live(t)
 		done := make(chan struct{})
@@ -172,9 +173,8 @@ func TestStopUnderClients(t *testing.T) {
 		r := newRig(t, way, smallRing)
 		r.log.Pad = 1000
 		r.log.PublishN(1000, "a")
-		topics, err := feed.NewTopics()
-		require.NoError(t, err)
-		unserved, err := r.edge.Feed.Subscribe(t.Context(), feed.Request{Topics: topics})
+		everything := feed.Request{Topics: r.edge.Feed.Topics(), Wire: sse.NewEncoder("EVENTS", 0, 0)}
+		unserved, err := r.edge.Feed.Subscribe(t.Context(), everything)
 		require.NoError(t, err)
 		idle := r.live(t)
 		replaying := r.open(t, streamtest.Query{LastID: r.log.ID(0), RecvBuf: 20_000})
@@ -187,10 +187,10 @@ func TestStopUnderClients(t *testing.T) {
 			err = nil
 		}
 		end := unserved.Serve(natstest.Context(t), discard{})
-		assert.ErrorIs(t, end.Err, feed.ErrClosed)
+		assert.ErrorIs(t, end.Err, fanout.ErrClosed)
 		assert.Zero(t, r.edge.Feed.Count())
-		_, err = r.edge.Feed.Subscribe(t.Context(), feed.Request{Topics: topics})
-		assert.ErrorIs(t, err, feed.ErrClosed)
+		_, err = r.edge.Feed.Subscribe(t.Context(), everything)
+		assert.ErrorIs(t, err, fanout.ErrClosed)
 	})
 }
 

@@ -9,14 +9,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"sluice/functions/stream/sse"
+	"sluice/functions/stream/feed/wire"
 	"sluice/functions/stream/streamtest"
 	"sluice/natsembed/natstest"
 	"sluice/publisher/event"
 )
 
 // assertGap wants a gap block with the reason and the first event behind it.
-func assertGap(t *testing.T, reason sse.Reason, log *streamtest.Log, first uint64, b streamtest.Block) {
+func assertGap(t *testing.T, reason wire.Reason, log *streamtest.Log, first uint64, b streamtest.Block) {
 	t.Helper()
 	s := b.System()
 	assert.Equal(t, reason, s.Reason)
@@ -129,7 +129,7 @@ func TestRetentionOvertakesAReplay(t *testing.T) {
 			require.NoError(t, j.Explain(want, log.Last().Seq-999), "topics %v", filters[i])
 			require.NotEmpty(t, j.Gaps, "topics %v", filters[i])
 			for _, gap := range j.Gaps {
-				assert.Equal(t, sse.ReasonExpired, gap.System().Reason)
+				assert.Equal(t, wire.ReasonExpired, gap.System().Reason)
 			}
 		}
 	})

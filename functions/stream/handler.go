@@ -3,88 +3,101 @@ package stream
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"sync/atomic"
 	"time"
 
-	"sluice/functions/stream/feed"
-	"sluice/functions/stream/sse"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"sluice/functions/access"
+	"sluice/functions/stream/feed/fanout"
+	"sluice/functions/stream/feed/wire"
+	"sluice/functions/stream/socket"
 	"sluice/publisher/event"
 )
 
-// busyRetry is the least time after which a refused client is to come back.
-const busyRetry = 5 * time.Second
+// maxAgeSpread is by how much of MAX_AGE one connection's age limit differs from
+// another's at most, so that not all come back at once.
+const maxAgeSpread = 0.1
+
+// awayRetry is the least time after which a client comes back that an instance
+// sends away because it stops.
+const awayRetry = time.Second
 
 // Handler serves GET /stream. Make one with New.
 type Handler struct {
-	cfg      Config
-	open     atomic.Int64
-	draining atomic.Bool
-	memory   memory
-	watch    watch
+	cfg   Config
+	gate  *access.Gate
+	watch socket.Watch
+	pace  socket.Pace
+	open  [ways]atomic.Int64
 }
+
+// way is how a client is served.
+type way int
+
+const (
+	direct      way = iota // on its connection, by the feed's shards
+	throughHTTP            // by net/http
+	ways
+)
+
+func (w way) String() string { return [ways]string{"direct", "http"}[w] }
 
 // New returns a handler on cfg.Feed, which must run.
 func New(cfg Config) *Handler {
 	cfg.setDefaults()
-	return &Handler{cfg: cfg}
+	h := &Handler{
+		cfg:  cfg,
+		gate: access.NewGate(access.Config{MaxConnections: cfg.MaxConnections, Logger: cfg.Logger, Registry: cfg.Registry}),
+		pace: socket.NewPace(cfg.MinRate, cfg.StallTimeout),
+	}
+	for w := range ways {
+		cfg.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "sse_connected_clients", Help: "Open streams of this instance, by the way they are served.",
+			ConstLabels: prometheus.Labels{"way": w.String()},
+		}, func() float64 { return float64(h.open[w].Load()) }))
+	}
+	return h
 }
 
 // Drain has every later request told, in-band, to come back: a 503 would stop
 // an EventSource for good. The open streams are Feed.Drain's.
-func (h *Handler) Drain() { h.draining.Store(true) }
+func (h *Handler) Drain() { h.gate.Drain() }
 
 // Wait ends what watches the connections that are served directly. It is
 // called when Feed.Run has returned, which closes them.
-func (h *Handler) Wait() { h.watch.close() }
+func (h *Handler) Wait() { h.watch.Close() }
 
 // ServeHTTP answers one request. Through net/http it returns when the stream
-// ends, directly as soon as the stream has begun.
+// ends, directly as soon as the stream has begun; OnEnd tells of the end.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	q, bad := parse(r)
-	if q.everything {
-		q.Topics = h.cfg.Feed.Topics()
+	q, bad := h.parse(r)
+	if bad != nil {
+		h.refuse(w, r, &q, bad)
+		return
 	}
-	if bad == nil && !h.cfg.Feed.Serves(q.Topics) {
-		bad = &httpError{
-			status: http.StatusNotFound, code: "topic_not_served",
-			message: "this instance serves only " + h.cfg.Feed.Topics().String(),
+	grant, bad := h.gate.Admit()
+	if bad != nil {
+		h.refuse(w, r, &q, bad)
+		return
+	}
+	c := &connection{handler: h, grant: grant, request: q.line(r), began: time.Now(), way: throughHTTP}
+	if !h.cfg.ThroughHTTP && socket.CanTake(w, r) {
+		c.way = direct
+		if r.ProtoAtLeast(1, 1) {
+			q.Wire = socket.Chunked{Wire: q.Wire}
 		}
 	}
-	if bad != nil {
-		bad.write(w)
-		return
-	}
-	if h.draining.Load() {
-		h.sendAway(w, r, &q)
-		return
-	}
-	if h.open.Add(1) > int64(h.cfg.MaxConnections) {
-		h.open.Add(-1)
-		h.refuse(w, r, &q, "too_many_connections", "all connections of this instance are in use; try again later")
-		return
-	}
-	if h.memory.low() {
-		h.open.Add(-1)
-		h.refuse(w, r, &q, "low_memory", "this instance is near its memory limit; try again later")
-		return
-	}
-	direct := h.direct(w, r)
-	q.Encoding.Chunked = direct && r.ProtoAtLeast(1, 1)
 	sub, err := h.cfg.Feed.Subscribe(r.Context(), q.Request)
 	if err != nil {
-		h.open.Add(-1)
+		grant.Release()
 		h.fail(w, r, &q, err)
 		return
 	}
-	c := &connection{handler: h, sub: sub, topics: q.Topics.String(), remote: r.RemoteAddr, began: time.Now()}
-	if age := h.cfg.MaxAge; age > 0 {
-		age += time.Duration((rand.Float64() - 0.5) * 0.1 * float64(age))
-		c.age = time.AfterFunc(age, func() { sub.Drain(sse.ReasonMaxAge) })
-	}
-	if direct {
+	c.begin(sub)
+	if c.way == direct {
 		h.serveDirect(w, r, c)
 	} else {
 		h.serveHTTP(w, r, c)
@@ -95,58 +108,48 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, q *request, err error) {
 	switch {
 	case errors.Is(err, context.Canceled):
-	case errors.Is(err, feed.ErrClosed):
-		h.sendAway(w, r, q)
+		end(r.Context(), End{Reason: "gone"})
+	case errors.Is(err, fanout.ErrClosed):
+		h.refuse(w, r, q, access.Later(access.Draining, "this instance goes away; reconnect", awayRetry))
 	default:
-		h.cfg.Log.Warn("a stream could not begin", "err", err, "remote", r.RemoteAddr)
-		h.refuse(w, r, q, "not_ready", "the event log cannot be read now; try again later")
+		h.refuse(w, r, q, access.Unready(err))
 	}
 }
 
-// sendAway tells a client to come back, to another instance. Before the log is
+// refuse answers what is not served: in-band what an EventSource is to survive,
+// else with a status.
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, q *request, why *access.Refusal) {
+	h.gate.Note(why, r)
+	defer end(r.Context(), End{Reason: string(why.Code)})
+	retry := jitter(why.Retry)
+	switch {
+	case why.Code == access.Draining:
+		writeBlock(w, r, h.awayBlock(q, retry))
+	case why.Retry > 0 && q.busyInband:
+		writeBlock(w, r, h.cfg.Encoder.AppendBusy(nil, q.cursor(), retry))
+	default:
+		why.Retry = retry
+		why.Write(w)
+	}
+}
+
+// awayBlock tells a client to come back, to another instance. Before the log is
 // read there is no position to tell: a client without one stays without.
-func (h *Handler) sendAway(w http.ResponseWriter, r *http.Request, q *request) {
-	retry := jitter(time.Second)
+func (h *Handler) awayBlock(q *request, retry time.Duration) []byte {
 	id := q.cursor()
 	if pos := h.cfg.Feed.Position(); id == nil && pos != (event.ID{}) {
 		id = &pos
 	}
 	if id == nil {
-		writeBlock(w, r, h.cfg.Encoder.AppendBusy(nil, nil, retry))
-		return
+		return h.cfg.Encoder.AppendBusy(nil, nil, retry)
 	}
-	writeBlock(w, r, h.cfg.Encoder.AppendDrain(nil, *id, sse.Drain{Reason: sse.ReasonShutdown}, retry))
+	return h.cfg.Encoder.Bye(*id, wire.ReasonShutdown, retry)
 }
 
-func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, q *request, code, message string) {
-	retry := jitter(busyRetry)
-	if q.busyInband {
-		writeBlock(w, r, h.cfg.Encoder.AppendBusy(nil, q.cursor(), retry))
-		return
+// jitter is a time between d and 2d, so that not all come back at once.
+func jitter(d time.Duration) time.Duration {
+	if d <= 0 {
+		return 0
 	}
-	WriteError(w, http.StatusServiceUnavailable, code, message, retry)
-}
-
-// connection is what is known of one stream for its log record.
-type connection struct {
-	handler *Handler
-	sub     *feed.Subscription
-	topics  string
-	remote  string
-	began   time.Time
-	age     *time.Timer
-}
-
-// ended is called once, when the stream is over.
-func (c *connection) ended(e feed.End) {
-	if c.age != nil {
-		c.age.Stop()
-	}
-	c.handler.open.Add(-1)
-	level := slog.LevelInfo
-	if errors.Is(e.Err, feed.ErrSlow) || errors.Is(e.Err, feed.ErrStalled) {
-		level = slog.LevelWarn
-	}
-	c.handler.cfg.Log.Log(context.Background(), level, "a stream ended", "reason", e.Reason, "topics", c.topics,
-		"last_id", e.LastID.String(), "sent", e.Sent, "seconds", time.Since(c.began).Seconds(), "remote", c.remote)
+	return d + rand.N(d).Truncate(time.Millisecond)
 }

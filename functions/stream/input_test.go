@@ -17,6 +17,7 @@ import (
 
 	"sluice/functions/stream"
 	"sluice/functions/stream/feed"
+	"sluice/functions/stream/feed/wire"
 	"sluice/functions/stream/sse"
 	"sluice/functions/stream/streamtest"
 	"sluice/natsembed/natstest"
@@ -85,7 +86,7 @@ func TestAnyCursor(t *testing.T) {
 		first.Events(t, 3)
 		for _, tt := range []struct {
 			name, cursor string
-			reason       sse.Reason
+			reason       wire.Reason
 			after        uint64
 		}{
 			{"a number", "42", "unknown", 3},
@@ -144,9 +145,10 @@ func TestHugeCursor(t *testing.T) {
 // FuzzRequest: any query and any cursor give a JSON error or a stream, and only
 // a good one gets as far as the feed, which here is not ready.
 func FuzzRequest(f *testing.F) {
-	fd, err := feed.New(feed.Config{Conn: natstest.Start(f).Connect(f)})
+	encoder := sse.NewEncoder("EVENTS", 0, 0)
+	fd, err := feed.New(feed.Config{Conn: natstest.Start(f).Connect(f), Wire: encoder})
 	require.NoError(f, err)
-	h := stream.New(stream.Config{Feed: fd, Encoder: sse.NewEncoder("EVENTS", 0, 0)})
+	h := stream.New(stream.Config{Feed: fd, Encoder: encoder})
 	f.Add("topic=a&topic=b.>&last=5", "")
 	f.Add("topic=..&since=10m", "-1")
 	f.Add("last_event_id=x&format=cloudevents&busy=inband", "0198f5aa-3c1d-8000-8000-00000000002a")

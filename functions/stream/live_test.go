@@ -235,9 +235,10 @@ func TestPositionGoesOnWithoutEvents(t *testing.T) {
 func TestNotReady(t *testing.T) {
 	natstest.CheckGoroutines(t)
 	ns := natstest.Start(t)
-	f, err := feed.New(feed.Config{Conn: ns.Connect(t)})
+	encoder := sse.NewEncoder("EVENTS", 0, 0)
+	f, err := feed.New(feed.Config{Conn: ns.Connect(t), Wire: encoder})
 	require.NoError(t, err)
-	h := stream.New(stream.Config{Feed: f, Encoder: sse.NewEncoder("EVENTS", 0, 0)})
+	h := stream.New(stream.Config{Feed: f, Encoder: encoder})
 
 	refused := httptest.NewRecorder()
 	h.ServeHTTP(refused, httptest.NewRequest(http.MethodGet, "/stream", nil))

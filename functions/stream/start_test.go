@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"sluice/functions/stream/sse"
+	"sluice/functions/stream/feed/wire"
 	"sluice/functions/stream/streamtest"
 	"sluice/natsembed/natstest"
 	"sluice/publisher/event"
@@ -66,7 +66,7 @@ func TestWhereToStart(t *testing.T) {
 			name    string
 			query   streamtest.Query
 			resumed string
-			reason  sse.Reason
+			reason  wire.Reason
 			after   uint64 // sequence of the open block
 		}{
 			{"live", streamtest.Query{}, "none", "", 100},

@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"cmp"
 	"log/slog"
 	"runtime"
 	"time"
@@ -8,26 +9,35 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"sluice/functions/stream/sse"
+	"sluice/functions/stream/feed/wire"
 	"sluice/publisher/event"
 )
 
-// Config is what a Feed needs. Zero fields take the defaults
-// that README.md lists.
+// What zero fields of a Config mean.
+const (
+	DefaultRingEvents        = 65536
+	DefaultRingBytes         = 64 << 20
+	DefaultPendingMsgs       = 100
+	DefaultPendingBytes      = 1 << 20
+	DefaultReplayConcurrency = 32
+	DefaultHeartbeatInterval = 30 * time.Second
+)
+
+// Config is what a Feed needs. Conn and Wire must be set; other zero fields take
+// the defaults above, or what is said here.
 type Config struct {
 	Conn   *nats.Conn
 	Stream string // JetStream stream, default event.DefaultStream
 	// Filter narrows the reader to these topic filters; none is everything.
 	Filter []string
-	// Instance names this process's consumers; one NATS token.
+	// Instance names this process's consumers; one NATS token. Default: random.
 	Instance string
 
 	RingEvents int   // most events kept in memory
 	RingBytes  int64 // most bytes kept in memory
 
-	PendingMsgs  int           // events a live client may leave untaken
-	PendingBytes int64         // bytes a live client may leave untaken
-	StallTimeout time.Duration // longest wait for a client to take bytes
+	PendingMsgs  int   // events that may wait for one live client
+	PendingBytes int64 // bytes that may
 
 	ReplayConcurrency int // replay chunks under way at once
 
@@ -36,36 +46,24 @@ type Config struct {
 	// tell; it must not block. Default: those of this feed.
 	Clients func() int
 
-	Encoder  *sse.Encoder
-	Shards   int // default: one per processor
-	Log      *slog.Logger
+	Wire     wire.Wire // the plain format, in which the ring keeps events
+	Shards   int       // default: one per processor
+	Logger   *slog.Logger
 	Registry prometheus.Registerer
 }
 
 func (c *Config) setDefaults() {
-	setDefault(&c.Stream, event.DefaultStream)
-	setDefault(&c.Instance, nats.NewInbox()[len(nats.InboxPrefix):])
-	setDefault(&c.RingEvents, 65536)
-	setDefault(&c.RingBytes, 64<<20)
-	setDefault(&c.PendingMsgs, 100)
-	setDefault(&c.PendingBytes, 1<<20)
-	setDefault(&c.StallTimeout, 10*time.Second)
-	setDefault(&c.ReplayConcurrency, 32)
-	setDefault(&c.HeartbeatInterval, 30*time.Second)
-	setDefault(&c.Shards, runtime.GOMAXPROCS(0))
-	if c.Encoder == nil {
-		c.Encoder = sse.NewEncoder(c.Stream, 5*time.Second, event.DefaultMaxBytes)
-	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
+	c.Stream = cmp.Or(c.Stream, event.DefaultStream)
+	c.Instance = cmp.Or(c.Instance, nats.NewInbox()[len(nats.InboxPrefix):])
+	c.RingEvents = cmp.Or(c.RingEvents, DefaultRingEvents)
+	c.RingBytes = cmp.Or(c.RingBytes, DefaultRingBytes)
+	c.PendingMsgs = cmp.Or(c.PendingMsgs, DefaultPendingMsgs)
+	c.PendingBytes = cmp.Or(c.PendingBytes, DefaultPendingBytes)
+	c.ReplayConcurrency = cmp.Or(c.ReplayConcurrency, DefaultReplayConcurrency)
+	c.HeartbeatInterval = cmp.Or(c.HeartbeatInterval, DefaultHeartbeatInterval)
+	c.Shards = cmp.Or(c.Shards, runtime.GOMAXPROCS(0))
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	if c.Registry == nil {
 		c.Registry = prometheus.NewRegistry()
-	}
-}
-
-func setDefault[T comparable](v *T, def T) {
-	if *v == *new(T) {
-		*v = def
 	}
 }

@@ -16,6 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"sluice/functions/stream/feed"
+	"sluice/functions/stream/feed/topics"
+	"sluice/functions/stream/sse"
 	"sluice/natsembed"
 	"sluice/natsembed/natstest"
 	"sluice/publisher/event"
@@ -85,7 +87,8 @@ func TestFeedNeedsNoOtherRights(t *testing.T) {
 				denied.Add(1)
 			}
 		}))
-	f, err := feed.New(feed.Config{Conn: nc, RingEvents: 100})
+	encoder := sse.NewEncoder("EVENTS", 0, 0)
+	f, err := feed.New(feed.Config{Conn: nc, RingEvents: 100, Wire: encoder})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
@@ -95,13 +98,13 @@ func TestFeedNeedsNoOtherRights(t *testing.T) {
 	<-f.Loaded()
 
 	first = event.ID{Epoch: f.Position().Epoch}
-	everything, err := feed.NewTopics()
+	everything, err := topics.New()
 	require.NoError(t, err)
-	rare, err := feed.NewTopics("rare")
+	rare, err := topics.New("rare")
 	require.NoError(t, err)
 	for _, tc := range []struct {
 		name   string
-		topics *feed.Topics
+		topics *topics.Set
 		start  feed.Start
 		marker string
 		want   int
@@ -111,7 +114,7 @@ func TestFeedNeedsNoOtherRights(t *testing.T) {
 		{"since a time before the ring", everything, feed.Start{Since: time.Now().Add(-time.Hour)}, `{"n":`, events},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			sub, err := f.Subscribe(ctx, feed.Request{Topics: tc.topics, Start: tc.start})
+			sub, err := f.Subscribe(ctx, feed.Request{Topics: tc.topics, Start: tc.start, Wire: encoder})
 			require.NoError(t, err)
 			out := &collector{}
 			served, stop := context.WithCancel(ctx)

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"slices"
 	"time"
+
+	"sluice/functions/stream/feed/wire"
 )
 
 // The members of a CloudEvents 1.0 JSON envelope (CloudEvents JSON event
@@ -24,13 +26,13 @@ const (
 // stands in it as it is but for line ends, other text as a JSON string, bytes
 // that are not UTF-8 as data_base64. It allocates as Append does, and a few times
 // more for text that is no JSON.
-func (e *Encoder) AppendCloudEvent(b []byte, m *Message) ([]byte, Flaw) {
+func (e *Encoder) AppendCloudEvent(b []byte, m *wire.Message) ([]byte, wire.Flaw) {
 	typ, flaw := eventType(m.Header)
 	flaw |= e.payloadFlaw(m.Data)
 	var stampRoom [len(time.RFC3339Nano)]byte
 	stamp := m.Time.UTC().AppendFormat(stampRoom[:0], time.RFC3339Nano)
 
-	isJSON := flaw&(FlawSize|FlawUTF8) == 0 && json.Valid(m.Data)
+	isJSON := flaw&(wire.FlawSize|wire.FlawUTF8) == 0 && json.Valid(m.Data)
 	b = slices.Grow(b, 2*headSize(typ)+len(envelopeOpen)+len(e.source)+len(envelopeSubject)+
 		quotedSize(m.Topic)+len(envelopeTime)+len(stamp)+len(envelopeBinary)+e.envelopeSize(m.Data, flaw, isJSON)+
 		len(envelopeClose)+len(e.suffix))
@@ -41,9 +43,9 @@ func (e *Encoder) AppendCloudEvent(b []byte, m *Message) ([]byte, Flaw) {
 	b = append(appendQuoted(b, m.Topic), envelopeTime...)
 	b = append(b, stamp...)
 	switch {
-	case flaw&FlawSize != 0:
+	case flaw&wire.FlawSize != 0:
 		b = appendOmitted(append(b, envelopeJSON...), len(m.Data))
-	case flaw&FlawUTF8 != 0:
+	case flaw&wire.FlawUTF8 != 0:
 		b = base64.StdEncoding.AppendEncode(append(b, envelopeBinary...), m.Data)
 		b = append(b, '"')
 	case isJSON:
@@ -56,11 +58,11 @@ func (e *Encoder) AppendCloudEvent(b []byte, m *Message) ([]byte, Flaw) {
 }
 
 // envelopeSize is the room that the payload takes in an envelope.
-func (e *Encoder) envelopeSize(data []byte, flaw Flaw, isJSON bool) int {
+func (e *Encoder) envelopeSize(data []byte, flaw wire.Flaw, isJSON bool) int {
 	switch {
-	case flaw&FlawSize != 0:
+	case flaw&wire.FlawSize != 0:
 		return len(omittedOpen) + len("18446744073709551615}")
-	case flaw&FlawUTF8 != 0:
+	case flaw&wire.FlawUTF8 != 0:
 		return base64.StdEncoding.EncodedLen(len(data)) + 1
 	case isJSON:
 		return len(data)

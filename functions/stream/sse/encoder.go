@@ -9,30 +9,12 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"sluice/functions/stream/feed/wire"
 	"sluice/publisher/event"
 )
 
 // DefaultRetry is the reconnection time of blocks unless configured otherwise.
 const DefaultRetry = 5 * time.Second
-
-// Message is one event of the log as it was published.
-type Message struct {
-	ID     event.ID
-	Topic  string    // as event.CheckTopic accepts it
-	Header string    // the Event-Type header, "" when absent
-	Data   []byte    // the payload; only read
-	Time   time.Time // when the log stored it
-}
-
-// Flaw is a set of what had to be mended to send a message.
-type Flaw uint8
-
-// The flaws of a message.
-const (
-	FlawType Flaw = 1 << iota // Event-Type is reserved or malformed: sent as data
-	FlawUTF8                  // the payload is not UTF-8: sent as base64
-	FlawSize                  // the payload is too large: sent without its content
-)
 
 // Encoder turns messages into blocks. It is immutable and safe for concurrent
 // use.
@@ -76,16 +58,16 @@ const (
 // line for each of its lines (they end in CRLF, LF or CR), so the client gets
 // it back with LF line ends. It allocates only where b lacks the room, once and
 // for the whole block, and for the error of a malformed type.
-func (e *Encoder) Append(b []byte, m *Message) ([]byte, Flaw) {
+func (e *Encoder) Append(b []byte, m *wire.Message) ([]byte, wire.Flaw) {
 	typ, flaw := eventType(m.Header)
 	flaw |= e.payloadFlaw(m.Data)
 	head := headSize(typ) + len(e.suffix)
 	switch {
-	case flaw&FlawSize != 0:
+	case flaw&wire.FlawSize != 0:
 		b = slices.Grow(b, head+len(dataField)+len(omittedOpen)+len("18446744073709551615}\n"))
 		b = append(appendHead(b, m.ID, typ), dataField...)
 		b = append(appendOmitted(b, len(m.Data)), '\n')
-	case flaw&FlawUTF8 != 0:
+	case flaw&wire.FlawUTF8 != 0:
 		size := len(base64Open) + base64.StdEncoding.EncodedLen(len(m.Data)) + len(base64Close)
 		b = slices.Grow(b, head+len(dataField)+size+1)
 		b = append(appendHead(b, m.ID, typ), dataField+base64Open...)
@@ -119,22 +101,22 @@ func (e *Encoder) AppendBlock(b []byte, id *event.ID, typ string, retry time.Dur
 func AppendComment(b []byte) []byte { return append(b, ":\n"...) }
 
 // eventType is the SSE event name of an Event-Type header.
-func eventType(header string) (string, Flaw) {
+func eventType(header string) (string, wire.Flaw) {
 	if header == "" {
 		return event.TypeData, 0
 	}
 	if event.CheckType(header) != nil {
-		return event.TypeData, FlawType
+		return event.TypeData, wire.FlawType
 	}
 	return header, 0
 }
 
-func (e *Encoder) payloadFlaw(data []byte) Flaw {
+func (e *Encoder) payloadFlaw(data []byte) wire.Flaw {
 	switch {
 	case len(data) > e.maxEventBytes:
-		return FlawSize
+		return wire.FlawSize
 	case !utf8.Valid(data):
-		return FlawUTF8
+		return wire.FlawUTF8
 	}
 	return 0
 }

@@ -12,6 +12,7 @@ import (
 	gosse "github.com/tmaxmax/go-sse"
 	"pgregory.net/rapid"
 
+	"sluice/functions/stream/feed/wire"
 	"sluice/functions/stream/sse"
 	"sluice/publisher/event"
 )
@@ -24,22 +25,22 @@ var roundTrip = sse.NewEncoder("EVENTS", 5*time.Second, roundTripMax)
 // give exactly three events, the middle one with what was sent. It returns what
 // is wrong, "" for nothing.
 func checkRoundTrip(header string, data []byte) string {
-	m := &sse.Message{ID: testID, Topic: "log.error", Header: header, Data: data, Time: testTime}
-	edge := &sse.Message{ID: event.ID{Epoch: 1, Seq: 1}, Topic: "x", Data: []byte("edge"), Time: testTime}
-	typ, wantFlaw := "data", sse.Flaw(0)
+	m := &wire.Message{ID: testID, Topic: "log.error", Header: header, Data: data, Time: testTime}
+	edge := &wire.Message{ID: event.ID{Epoch: 1, Seq: 1}, Topic: "x", Data: []byte("edge"), Time: testTime}
+	typ, wantFlaw := "data", wire.Flaw(0)
 	if event.CheckType(header) == nil {
 		typ = header
 	} else if header != "" {
-		wantFlaw = sse.FlawType
+		wantFlaw = wire.FlawType
 	}
 	want := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(data))
 	switch {
 	case len(data) > roundTripMax:
 		want = fmt.Sprintf(`{"encoding":"omitted","size":%d}`, len(data))
-		wantFlaw |= sse.FlawSize
+		wantFlaw |= wire.FlawSize
 	case !utf8.Valid(data):
 		want = `{"encoding":"base64","data":"` + base64.StdEncoding.EncodeToString(data) + `"}`
-		wantFlaw |= sse.FlawUTF8
+		wantFlaw |= wire.FlawUTF8
 	}
 
 	stream, _ := roundTrip.Append(nil, edge)

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"sluice/functions/stream/feed/wire"
 	"sluice/functions/stream/sse"
 	"sluice/publisher/event"
 )
@@ -28,21 +29,21 @@ func TestSystemBlocks(t *testing.T) {
 		want  sse.System // Message is checked to be there, not its words
 		retry string
 	}{
-		{"open live", encoder.AppendOpen(nil, testID, sse.Open{Resumed: sse.ResumedNone}),
+		{"open live", encoder.AppendOpen(nil, testID, wire.Open{Resumed: wire.ResumedNone}),
 			sse.System{Type: "open", Resumed: "none"}, "5000"},
-		{"open resumed", encoder.AppendOpen(nil, testID, sse.Open{Resumed: sse.ResumedComplete}),
+		{"open resumed", encoder.AppendOpen(nil, testID, wire.Open{Resumed: wire.ResumedComplete}),
 			sse.System{Type: "open", Resumed: "complete"}, "5000"},
-		{"open with its gap inside", encoder.AppendOpen(nil, testID, sse.Open{Gap: &sse.Gap{sse.ReasonExpired, "old", &first}}),
+		{"open with its gap inside", encoder.AppendOpen(nil, testID, wire.Open{Gap: &wire.Gap{Reason: wire.ReasonExpired, Requested: "old", First: &first}}),
 			sse.System{Type: "open", Resumed: "gap", Reason: "expired", Requested: "old", First: firstText}, "5000"},
-		{"gap that goes on at an event", encoder.AppendGap(nil, testID, sse.Gap{sse.ReasonRecreated, "", &first}),
+		{"gap that goes on at an event", encoder.AppendGap(nil, testID, wire.Gap{Reason: wire.ReasonRecreated, First: &first}),
 			sse.System{Type: "gap", Reason: "recreated", First: firstText}, "5000"},
-		{"gap that goes on live", encoder.AppendGap(nil, testID, sse.Gap{Reason: sse.ReasonAhead, Requested: "x"}),
+		{"gap that goes on live", encoder.AppendGap(nil, testID, wire.Gap{Reason: wire.ReasonAhead, Requested: "x"}),
 			sse.System{Type: "gap", Reason: "ahead", Requested: "x"}, "5000"},
-		{"gap of an unknown cursor", encoder.AppendGap(nil, testID, sse.Gap{Reason: sse.ReasonUnknown}),
+		{"gap of an unknown cursor", encoder.AppendGap(nil, testID, wire.Gap{Reason: wire.ReasonUnknown}),
 			sse.System{Type: "gap", Reason: "unknown"}, "5000"},
-		{"drain at shutdown", encoder.AppendDrain(nil, testID, sse.Drain{sse.ReasonShutdown}, 1234*time.Millisecond),
+		{"drain at shutdown", encoder.AppendDrain(nil, testID, wire.ReasonShutdown, 1234*time.Millisecond),
 			sse.System{Type: "drain", Reason: "shutdown"}, "1234"},
-		{"drain at the age limit", encoder.AppendDrain(nil, testID, sse.Drain{sse.ReasonMaxAge}, 0),
+		{"drain at the age limit", encoder.AppendDrain(nil, testID, wire.ReasonMaxAge, 0),
 			sse.System{Type: "drain", Reason: "max_age"}, "5000"},
 		{"busy", encoder.AppendBusy(nil, &testID, 30*time.Second), sse.System{Type: "busy"}, "30000"},
 		{"expired", encoder.AppendExpired(nil, testID), sse.System{Type: "expired"}, "5000"},
@@ -66,7 +67,7 @@ func TestSystemBlocks(t *testing.T) {
 func TestSystemBlockBytes(t *testing.T) {
 	assert.Equal(t, "id: "+testIDText+"\nevent: system\n"+
 		`data: {"type":"open","message":"connected; the events follow","resumed":"none"}`+"\nretry: 5000\n\n",
-		string(encoder.AppendOpen(nil, testID, sse.Open{Resumed: sse.ResumedNone})))
+		string(encoder.AppendOpen(nil, testID, wire.Open{Resumed: wire.ResumedNone})))
 	assert.True(t, strings.HasPrefix(string(encoder.AppendBusy(nil, nil, 0)), "event: system\ndata: {"), "busy without a cursor has no id line")
 }
 
@@ -78,7 +79,7 @@ func TestRequestedIsMadeSafe(t *testing.T) {
 		"HTML":              "</script><b>&",
 		"cut inside U+20AC": strings.Repeat("a", 127) + "€",
 	} {
-		block := encoder.AppendGap(nil, testID, sse.Gap{Reason: sse.ReasonUnknown, Requested: requested})
+		block := encoder.AppendGap(nil, testID, wire.Gap{Reason: wire.ReasonUnknown, Requested: requested})
 		events := parseWHATWG(string(block))
 		require.Len(t, events, 1, name)
 		assert.NotContains(t, events[0].data, "<", name)

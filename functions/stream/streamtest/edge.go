@@ -15,6 +15,7 @@ import (
 
 	"sluice/functions/stream"
 	"sluice/functions/stream/feed"
+	"sluice/functions/stream/socket"
 	"sluice/functions/stream/sse"
 	"sluice/natsembed/natstest"
 	"sluice/publisher/event"
@@ -22,9 +23,9 @@ import (
 
 // Options is what an edge is started with.
 type Options struct {
-	Feed   feed.Config   // Conn and Log are set by Start
-	Stream stream.Config // Feed, Encoder and Log are set by Start
-	Listen stream.ListenOptions
+	Feed   feed.Config   // Conn, Wire and Logger are set by Start
+	Stream stream.Config // Feed, Encoder and Logger are set by Start
+	Listen socket.ListenOptions
 }
 
 // Edge is a running edge.
@@ -46,7 +47,7 @@ type Edge struct {
 // test.
 func Start(tb testing.TB, url string, change ...func(*Options)) *Edge {
 	tb.Helper()
-	o := Options{Listen: stream.ListenOptions{SendBuffer: 64 << 10}}
+	o := Options{Listen: socket.ListenOptions{SendBuffer: 64 << 10}}
 	for _, c := range change {
 		c(&o)
 	}
@@ -87,15 +88,15 @@ func (e *Edge) run(ctx context.Context, o Options, log *slog.Logger) error {
 		return err
 	}
 	encoder := sse.NewEncoder(o.Feed.Stream, 5*time.Second, event.DefaultMaxBytes)
-	o.Feed.Conn, o.Feed.Encoder, o.Feed.Log = e.Conn, encoder, log
+	o.Feed.Conn, o.Feed.Wire, o.Feed.Logger = e.Conn, encoder, log
 	if e.Feed, err = feed.New(o.Feed); err != nil {
 		return err
 	}
-	l, err := stream.Listen(ctx, "127.0.0.1:0", o.Listen)
+	l, err := socket.Listen(ctx, "127.0.0.1:0", o.Listen)
 	if err != nil {
 		return err
 	}
-	o.Stream.Feed, o.Stream.Encoder, o.Stream.Log = e.Feed, encoder, log
+	o.Stream.Feed, o.Stream.Encoder, o.Stream.Logger = e.Feed, encoder, log
 	e.Handler = stream.New(o.Stream)
 	e.serve(l)
 	feeding, cancel := context.WithCancel(context.Background())

@@ -3,6 +3,7 @@ package streamtest
 import (
 	"fmt"
 
+	"sluice/functions/stream/feed/wire"
 	"sluice/functions/stream/sse"
 	"sluice/publisher/event"
 )
@@ -46,7 +47,7 @@ func (j *Journal) follows(b Block, id event.ID) error {
 	isGap := false
 	if b.Type == event.TypeSystem {
 		s := b.System()
-		if isGap = s.Type == sse.SystemGap || s.Resumed == sse.ResumedGap; isGap {
+		if isGap = s.Type == sse.SystemGap || s.Resumed == wire.ResumedGap; isGap {
 			j.Gaps, j.Seen = append(j.Gaps, b), append(j.Seen, b)
 			first, err := event.ParseID(s.First)
 			if err != nil || first.Epoch != id.Epoch || first.Seq != id.Seq+1 {

@@ -21,7 +21,7 @@ import (
 	"github.com/shirou/gopsutil/v4/process"
 	"github.com/stretchr/testify/require"
 
-	"sluice/functions/stream"
+	"sluice/functions/stream/socket"
 	"sluice/natsembed/natstest"
 )
 
@@ -42,7 +42,7 @@ type ProcessOptions struct {
 
 func (o ProcessOptions) edge() Options {
 	var e Options
-	e.Listen = stream.ListenOptions{SendBuffer: 64 << 10}
+	e.Listen = socket.ListenOptions{SendBuffer: 64 << 10}
 	e.Stream.ThroughHTTP = o.ThroughHTTP
 	e.Feed.RingEvents, e.Feed.PendingMsgs, e.Feed.PendingBytes = o.RingEvents, o.PendingMsgs, o.PendingBytes
 	e.Feed.HeartbeatInterval = o.Heartbeat

@@ -90,13 +90,12 @@ func (a *app) newStream() error {
 		RingBytes:         s.Log.RingBytes,
 		PendingMsgs:       s.Client.PendingMsgs,
 		PendingBytes:      s.Client.PendingBytes,
-		StallTimeout:      s.Client.StallTimeout,
 		ReplayConcurrency: s.Log.ReplayConcurrency,
 		HeartbeatInterval: s.Client.HeartbeatInterval,
 		Clients:           func() int { return a.health.Clients() },
-		Encoder:           encoder,
+		Wire:              encoder,
 		Shards:            s.Log.Shards,
-		Log:               a.Log,
+		Logger:            a.Log,
 		Registry:          a.metrics,
 	})
 	if err != nil {
@@ -105,7 +104,8 @@ func (a *app) newStream() error {
 	a.handler = stream.New(stream.Config{
 		Feed:           a.feed,
 		Encoder:        encoder,
-		Log:            a.Log,
+		Logger:         a.Log,
+		Registry:       a.metrics,
 		MaxConnections: s.Server.MaxConnections,
 		MaxAge:         s.Client.MaxAge,
 		StallTimeout:   s.Client.StallTimeout,

@@ -1,15 +1,14 @@
 package app
 
 import (
-	"fmt"
 	"net/http"
 	"slices"
 
 	"github.com/julienschmidt/httprouter"
 	"github.com/rs/cors"
 
+	"sluice/functions/access"
 	"sluice/functions/console"
-	"sluice/functions/stream"
 )
 
 const preflightSeconds = 600 // for which a browser remembers what it may send
@@ -44,11 +43,11 @@ func newRouter() *httprouter.Router {
 	r := httprouter.New()
 	r.RedirectFixedPath = false
 	r.NotFound = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		stream.WriteError(w, http.StatusNotFound, "not_found", "there is nothing at this path; the events are at /stream", 0)
+		access.Refuse(http.StatusNotFound, access.NotFound, "there is nothing at this path; the events are at /stream").Write(w)
 	})
 	r.MethodNotAllowed = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		allow := w.Header().Get("Allow")
-		stream.WriteError(w, http.StatusMethodNotAllowed, "method_not_allowed", fmt.Sprintf("this path allows %s", allow), 0)
+		access.Refuse(http.StatusMethodNotAllowed, access.MethodNotAllowed, "this path allows "+allow).Write(w)
 	})
 	return r
 }

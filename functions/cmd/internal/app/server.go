@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"sluice/functions/stream"
+	"sluice/functions/stream/socket"
 )
 
 const (
@@ -26,7 +26,7 @@ const (
 // listen listens for clients on HOST and PORT.
 func (a *app) listen(ctx context.Context) (net.Listener, error) {
 	s := a.Settings
-	l, err := stream.Listen(ctx, s.Server.Addr(), stream.ListenOptions{
+	l, err := socket.Listen(ctx, s.Server.Addr(), socket.ListenOptions{
 		SendBuffer: s.Client.SendBuffer, UserTimeout: s.Client.StallTimeout,
 	})
 	switch {

@@ -1,0 +1,119 @@
+package access
+
+import (
+	"cmp"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
+)
+
+const (
+	// DefaultMaxConnections is what a zero Config.MaxConnections means.
+	DefaultMaxConnections = 16384
+	// busyRetry is the least time after which a refused client is to come back.
+	busyRetry = 5 * time.Second
+	// logEvery is how often a refusal of one code is logged at most.
+	logEvery = time.Second
+)
+
+// Config is what a Gate needs; zero fields take defaults.
+type Config struct {
+	// MaxConnections is how many streams may be open at once.
+	MaxConnections int
+	Logger         *slog.Logger          // default: none
+	Registry       prometheus.Registerer // default: none
+}
+
+// Gate admits streams. It is safe for concurrent use.
+type Gate struct {
+	max      int64
+	open     atomic.Int64
+	draining atomic.Bool
+	memory   memory
+	logger   *slog.Logger
+	refused  map[Code]*refusals
+}
+
+// refusals are those of one code.
+type refusals struct {
+	total    prometheus.Counter
+	unlogged atomic.Int64
+	turn     rate.Sometimes // to log
+}
+
+// NewGate makes a gate that is open.
+func NewGate(cfg Config) *Gate {
+	g := &Gate{
+		max:     int64(cmp.Or(cfg.MaxConnections, DefaultMaxConnections)),
+		logger:  cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler)),
+		refused: map[Code]*refusals{},
+	}
+	total := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "sse_requests_refused_total", Help: "Streams that were not begun, by why.",
+	}, []string{"code"})
+	if cfg.Registry != nil {
+		cfg.Registry.MustRegister(total)
+	}
+	for _, code := range codes {
+		g.refused[code] = &refusals{total: total.WithLabelValues(string(code)), turn: rate.Sometimes{Interval: logEvery}}
+	}
+	return g
+}
+
+// Grant is the leave to serve one stream.
+type Grant struct {
+	gate *Gate
+	once sync.Once
+}
+
+// Admit takes a place for a stream, or says why there is none.
+func (g *Gate) Admit() (*Grant, *Refusal) {
+	if g.draining.Load() {
+		return nil, Later(Draining, "this instance goes away; reconnect", time.Second)
+	}
+	if g.open.Add(1) > g.max {
+		g.open.Add(-1)
+		return nil, Later(TooManyConnections, "all connections of this instance are in use; try again later", busyRetry)
+	}
+	if g.memory.low() {
+		g.open.Add(-1)
+		return nil, Later(LowMemory, "this instance is near its memory limit; try again later", busyRetry)
+	}
+	return &Grant{gate: g}, nil
+}
+
+// Release gives the place back. It is called when the stream ends; only the
+// first call counts.
+func (gr *Grant) Release() {
+	gr.once.Do(func() { gr.gate.open.Add(-1) })
+}
+
+// Unready is the refusal of a stream that the log could not begin.
+func Unready(cause error) *Refusal {
+	r := Later(NotReady, "the event log cannot be read now; try again later", busyRetry)
+	r.Cause = cause
+	return r
+}
+
+// Drain has every later request refused with Draining.
+func (g *Gate) Drain() { g.draining.Store(true) }
+
+// Note counts a refusal, also one that is not Admit's, and logs it at most once
+// a second per code.
+func (g *Gate) Note(why *Refusal, r *http.Request) {
+	of := g.refused[why.Code]
+	of.total.Inc()
+	of.unlogged.Add(1)
+	of.turn.Do(func() {
+		args := []any{"code", why.Code, "refused", of.unlogged.Swap(0), "message", why.Message, "remote", r.RemoteAddr}
+		if why.Cause != nil {
+			args = append(args, "err", why.Cause)
+		}
+		g.logger.Warn("streams are refused", args...)
+	})
+}

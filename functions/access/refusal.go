@@ -1,0 +1,84 @@
+package access
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// Code is a refusal's word for programs. The list is closed: every code is a
+// label of a metric.
+type Code string
+
+// The codes of refused streams.
+const (
+	BadQuery           Code = "bad_query"
+	BadTopic           Code = "bad_topic"
+	BadFormat          Code = "bad_format"
+	BadSince           Code = "bad_since"
+	BadLast            Code = "bad_last"
+	TopicNotServed     Code = "topic_not_served"
+	TooManyConnections Code = "too_many_connections"
+	LowMemory          Code = "low_memory"
+	NotReady           Code = "not_ready"
+	Draining           Code = "draining"
+)
+
+// codes are all codes that a Gate counts.
+var codes = []Code{
+	BadQuery, BadTopic, BadFormat, BadSince, BadLast, TopicNotServed,
+	TooManyConnections, LowMemory, NotReady, Draining,
+}
+
+// Codes of answers that are not a Gate's.
+const (
+	NotFound         Code = "not_found"
+	MethodNotAllowed Code = "method_not_allowed"
+	BadRequest       Code = "bad_request"
+	HeadersTooLarge  Code = "headers_too_large"
+)
+
+// Refusal is why a request is not served.
+type Refusal struct {
+	Status  int // of HTTP
+	Code    Code
+	Message string        // for people
+	Retry   time.Duration // after which it may be tried again; 0 for never
+	Cause   error         // for the log only; may be nil
+}
+
+// Refuse is a refusal for good.
+func Refuse(status int, code Code, message string) *Refusal {
+	return &Refusal{Status: status, Code: code, Message: message}
+}
+
+// Later is a refusal with 503 that passes.
+func Later(code Code, message string, retry time.Duration) *Refusal {
+	return &Refusal{Status: http.StatusServiceUnavailable, Code: code, Message: message, Retry: retry}
+}
+
+// Write answers with the status and the JSON {"error":code,"message":…}. A Retry
+// above 0 becomes Retry-After, in whole seconds, at least 1.
+func (r *Refusal) Write(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	if r.Retry > 0 {
+		h.Set("Retry-After", strconv.Itoa(max(1, int(r.Retry.Seconds()))))
+	}
+	w.WriteHeader(r.Status)
+	_, _ = w.Write(append(r.Body(), '\n'))
+}
+
+// Body is the JSON that Write sends, without the line end.
+func (r *Refusal) Body() []byte {
+	body, err := json.Marshal(struct {
+		Error   Code   `json:"error"`
+		Message string `json:"message"`
+	}{r.Code, r.Message})
+	if err != nil {
+		panic("access: two strings did not marshal: " + err.Error())
+	}
+	return body
+}

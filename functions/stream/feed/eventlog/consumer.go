@@ -1,0 +1,216 @@
+package eventlog
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"sluice/functions/stream/feed/wire"
+	"sluice/publisher/event"
+)
+
+const (
+	// forgottenAfter is how long the server keeps a consumer that nobody uses.
+	forgottenAfter = 10 * time.Second
+	// deleteTimeout bounds the deletion of a consumer.
+	deleteTimeout = time.Second
+)
+
+// name is a new consumer's name, which says whose and what for.
+func (l *Log) name(purpose string) string {
+	return "sluice_" + l.instance + "_" + purpose + "_" + strconv.FormatUint(l.serial.Add(1), 36)
+}
+
+// config is what all our consumers share: nothing is acknowledged, nothing is
+// kept on disk.
+func (l *Log) config(purpose string, subjects []string, after uint64) jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
+		Name:              l.name(purpose),
+		Description:       "Sluice edge " + l.instance,
+		AckPolicy:         jetstream.AckNonePolicy,
+		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
+		OptStartSeq:       after + 1,
+		FilterSubjects:    subjects,
+		MemoryStorage:     true,
+		Replicas:          1,
+		InactiveThreshold: forgottenAfter,
+	}
+}
+
+// creation is the context of a consumer's creation. It does not end with the
+// client: a consumer of which nothing is known cannot be deleted.
+func creation(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
+}
+
+// forget deletes a consumer; if that fails the server does it later.
+func (l *Log) forget(name string) {
+	ctx, cancel := context.WithTimeout(context.Background(), deleteTimeout)
+	defer cancel()
+	if l.conn.IsConnected() {
+		_ = l.js.DeleteConsumer(ctx, l.stream, name)
+	}
+}
+
+// ErrMissing is what a consumer gives of which a delivery is missing: what it
+// gives after that cannot be trusted.
+var ErrMissing = errors.New("a delivery is missing")
+
+// deliveries counts one consumer's deliveries, so that none is missed.
+type deliveries struct {
+	consumer string
+	epoch    int64  // of the log that it reads
+	number   uint64 // of the last delivery
+}
+
+// take is the event that m delivers, which must be the next one. The event's
+// Topic is "" when its subject is outside the topic grammar.
+func (d *deliveries) take(m *nats.Msg) (wire.Message, error) {
+	meta, err := m.Metadata()
+	if err != nil {
+		return wire.Message{}, fmt.Errorf("message metadata: %w", err)
+	}
+	if meta.Consumer != d.consumer || meta.Sequence.Consumer != d.number+1 {
+		return wire.Message{}, fmt.Errorf("%w: %d of %s came after %d of %s",
+			ErrMissing, meta.Sequence.Consumer, meta.Consumer, d.number, d.consumer)
+	}
+	d.number++
+	topic, _ := event.Topic(m.Subject)
+	return wire.Message{
+		ID:    event.ID{Epoch: d.epoch, Seq: meta.Sequence.Stream},
+		Topic: topic, Header: m.Header.Get(event.HeaderType), Data: m.Data, Time: meta.Timestamp,
+	}, nil
+}
+
+// isEvent reports whether m is of the log. What a consumer itself says comes on
+// our inbox, an event on its own subject; headers tell nothing, because a
+// publisher can set a Status too.
+func isEvent(m *nats.Msg) bool { return m.Sub == nil || m.Subject != m.Sub.Subject }
+
+// Consumer is a short-lived pull consumer: a way through an older part of the
+// log.
+type Consumer struct {
+	log *Log
+	deliveries
+}
+
+// Consume makes a consumer of the events after a position. subjects must not
+// overlap (topics.Set.Subjects).
+func (l *Log) Consume(ctx context.Context, purpose string, subjects []string, after event.ID) (*Consumer, error) {
+	ctx, cancel := creation(ctx)
+	defer cancel()
+	cfg := l.config(purpose, subjects, after.Seq)
+	if _, err := l.js.CreateConsumer(ctx, l.stream, cfg); err != nil {
+		return nil, fmt.Errorf("create the consumer %s: %w", cfg.Name, err)
+	}
+	return &Consumer{log: l, deliveries: deliveries{consumer: cfg.Name, epoch: after.Epoch}}, nil
+}
+
+// Close deletes the consumer.
+func (c *Consumer) Close() { c.log.forget(c.consumer) }
+
+// pullRequest is CONSUMER.MSG.NEXT (ADR-13): nats.go cannot bound one fetch in
+// events and in bytes.
+type pullRequest struct {
+	Batch    int  `json:"batch"`
+	MaxBytes int  `json:"max_bytes,omitempty"`
+	NoWait   bool `json:"no_wait"`
+}
+
+// What ends a pull beside its messages (ADR-13).
+const (
+	statusBeat     = "100"
+	statusNothing  = "404"
+	statusTimeout  = "408"
+	statusConflict = "409"
+	// wordsBeside is room for what the consumer says beside the events.
+	wordsBeside = 16
+)
+
+// ErrConsumerGone is what Fetch gives when the consumer is no more, or is so
+// new that not all servers know of it.
+var ErrConsumerGone = errors.New("the consumer is gone")
+
+// Fetch gets what the consumer has at once, at most so many events and bytes (0:
+// no bound, and one event always fits). more is false when it has nothing left.
+// After an error what was delivered is lost to this consumer: make another.
+func (c *Consumer) Fetch(ctx context.Context, events, maxBytes int) (got []wire.Message, more bool, err error) {
+	msgs, more, err := c.pull(ctx, events, maxBytes)
+	if err != nil {
+		return nil, false, err
+	}
+	got = make([]wire.Message, len(msgs))
+	for i, m := range msgs {
+		if got[i], err = c.take(m); err != nil {
+			return nil, false, err
+		}
+	}
+	return got, more, nil
+}
+
+func (c *Consumer) pull(ctx context.Context, events, maxBytes int) (msgs []*nats.Msg, more bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	// A channel, because NextMsg takes an event with a Status 503 for an error.
+	ch := make(chan *nats.Msg, events+wordsBeside)
+	sub, err := c.log.conn.ChanSubscribe(c.log.conn.NewInbox(), ch)
+	if err != nil {
+		return nil, false, fmt.Errorf("subscribe: %w", err)
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	body, err := json.Marshal(pullRequest{Batch: events, MaxBytes: maxBytes, NoWait: true})
+	if err != nil {
+		return nil, false, err
+	}
+	if err := c.log.conn.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+c.log.stream+"."+c.consumer, sub.Subject, body); err != nil {
+		return nil, false, fmt.Errorf("pull: %w", err)
+	}
+	// A request whose bytes are used up to the last one ends without a word.
+	for left := maxBytes; len(msgs) < events && (left > 0 || maxBytes == 0); {
+		var m *nats.Msg
+		select {
+		case <-ctx.Done():
+			return nil, false, fmt.Errorf("pull: %w", context.Cause(ctx))
+		case m = <-ch:
+		}
+		if isEvent(m) {
+			msgs = append(msgs, m)
+			left -= m.Size()
+			continue
+		}
+		switch status, text := m.Header.Get("Status"), m.Header.Get("Description"); {
+		case status == statusNothing || status == statusTimeout:
+			return msgs, false, nil
+		case status == statusConflict && strings.Contains(text, "MaxBytes"):
+			if len(msgs) == 0 && maxBytes > 0 {
+				return c.pull(ctx, 1, 0)
+			}
+			return msgs, true, nil
+		case status != statusBeat:
+			return nil, false, fmt.Errorf("%w: %s %s", ErrConsumerGone, status, text)
+		}
+	}
+	return msgs, true, nil
+}
+
+// AtTime is the position before the first event stored at t or later, in a log
+// of that epoch. It takes a consumer for a moment.
+func (l *Log) AtTime(ctx context.Context, epoch int64, t time.Time) (event.ID, error) {
+	ctx, cancel := creation(ctx)
+	defer cancel()
+	cfg := l.config("time", nil, 0)
+	cfg.DeliverPolicy, cfg.OptStartSeq, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, 0, &t
+	c, err := l.js.CreateConsumer(ctx, l.stream, cfg)
+	if err != nil {
+		return event.ID{}, fmt.Errorf("look up the time: %w", err)
+	}
+	defer l.forget(cfg.Name)
+	return event.ID{Epoch: epoch, Seq: c.CachedInfo().Delivered.Stream}, nil
+}

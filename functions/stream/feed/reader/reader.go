@@ -1,0 +1,247 @@
+package reader
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"sluice/functions/stream/feed/eventlog"
+	"sluice/functions/stream/feed/metrics"
+	"sluice/functions/stream/feed/ring"
+	"sluice/functions/stream/feed/wire"
+	"sluice/publisher/event"
+)
+
+const (
+	// beat is the idle heartbeat asked of the consumer; without a sign of life
+	// for silentBeats of them the reader restarts.
+	beat        = time.Second
+	silentBeats = 3
+	// watchEvery is how often the watchdog asks for the stream's state.
+	watchEvery = 2 * time.Second
+	// stuckAfter is how long the reader may lag without moving, and how long a
+	// log that ends before its position is given to catch up with itself.
+	stuckAfter = 5 * time.Second
+	// batch bounds for how many messages the wake-up of the clients is put off.
+	batch = 256
+	// A restart waits, from firstPause on up to maxPause; one that has lasted
+	// for steadyAfter begins anew with that.
+	firstPause  = 100 * time.Millisecond
+	maxPause    = 2 * time.Second
+	steadyAfter = 10 * time.Second
+	// connectPoll is how often a reader without NATS looks whether it is there.
+	connectPoll = 50 * time.Millisecond
+)
+
+// Config is what a Reader needs; every field must be set.
+type Config struct {
+	Log        *eventlog.Log
+	Ring       *ring.Ring
+	RingEvents int // how many of the newest events are loaded at the start
+	Wire       wire.Wire
+	Subjects   []string // what is read; they must not overlap
+	Moved      func()   // called when the ring has moved; it must not block
+	Metrics    *metrics.Metrics
+	Logger     *slog.Logger
+}
+
+// Reader is the one consumer of a feed. Status and Loaded are safe for
+// concurrent use.
+type Reader struct {
+	cfg      Config
+	started  bool      // the ring has begun
+	short    time.Time // since when the log ends before our position; zero when it does not
+	heard    time.Time // when the consumer gave a sign of life
+	evidence evidence
+	loaded   chan struct{} // closed when the ring is loaded
+
+	mu     sync.Mutex
+	status Status
+	target uint64 // sequence at which the ring is loaded
+}
+
+// Status is what a reader knows of itself.
+type Status struct {
+	Reading bool  // it has a consumer
+	Loaded  bool  // the ring has been loaded once
+	Err     error // why it does not read
+}
+
+// New makes a reader; Run reads.
+func New(cfg Config) *Reader { return &Reader{cfg: cfg, loaded: make(chan struct{})} }
+
+// Loaded is closed when the ring holds the newest events for the first time.
+func (r *Reader) Loaded() <-chan struct{} { return r.loaded }
+
+// Status never asks NATS and never blocks.
+func (r *Reader) Status() Status {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.status
+}
+
+// Run reads until ctx ends. It lives through every failure of NATS.
+func (r *Reader) Run(ctx context.Context) {
+	pauses := backoff.NewExponentialBackOff()
+	pauses.InitialInterval, pauses.MaxInterval = firstPause, maxPause
+	for r.connected(ctx) {
+		began := time.Now()
+		err := r.follow(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		r.cfg.Metrics.Restarts.Inc()
+		r.reading(err)
+		if time.Since(began) > steadyAfter {
+			pauses.Reset()
+		}
+		pause := pauses.NextBackOff()
+		r.cfg.Logger.Warn("the feed restarts its reader", "err", err, "position", r.cfg.Ring.Position().String(), "pause", pause)
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+	}
+}
+
+// connected waits until NATS is there; false is the end of ctx.
+func (r *Reader) connected(ctx context.Context) bool {
+	if ctx.Err() == nil && r.cfg.Log.Connected() {
+		return true
+	}
+	r.reading(eventlog.ErrDisconnected)
+	r.cfg.Logger.Warn("the feed waits for NATS", "position", r.cfg.Ring.Position().String())
+	tick := time.NewTicker(connectPoll)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+			if r.cfg.Log.Connected() {
+				return true
+			}
+		}
+	}
+}
+
+// follow is one consumer, from the check of the log to its failure.
+func (r *Reader) follow(ctx context.Context) error {
+	now, err := r.cfg.Log.State(ctx, time.Now())
+	if err != nil {
+		return err
+	}
+	if err := r.settle(now); err != nil {
+		return err
+	}
+	from := r.cfg.Ring.Position()
+	tail, err := r.cfg.Log.Follow(ctx, "feed", r.cfg.Subjects, from, beat)
+	if err != nil {
+		return err
+	}
+	defer tail.Close()
+	r.evidence, r.heard = evidence{}, time.Now()
+	r.reading(nil)
+	r.load(now.LastSeq)
+	r.cfg.Logger.Info("the feed reads", "stream", r.cfg.Log.Stream(), "from", from.String(), "last_seq", now.LastSeq)
+	return r.read(ctx, tail)
+}
+
+// settle brings the ring in line with the log before reading goes on.
+func (r *Reader) settle(now eventlog.State) error {
+	if !r.started {
+		r.started = true
+		r.cfg.Ring.Begin(start(now, r.cfg.RingEvents))
+		return nil
+	}
+	pos := r.cfg.Ring.Position()
+	if now.Epoch != pos.Epoch || now.LastSeq >= pos.Seq {
+		r.short = time.Time{}
+	} else if r.short.IsZero() {
+		r.short = time.Now()
+	}
+	way, err := settle(now, pos, time.Since(r.short))
+	if err != nil {
+		return err
+	}
+	r.short = time.Time{}
+	if way.reason != "" {
+		r.gap(way, pos)
+	}
+	return nil
+}
+
+// gap tells all clients that what is between pos and the way's position is
+// lost.
+func (r *Reader) gap(way course, pos event.ID) {
+	frame := wire.NewGap(r.cfg.Wire, way.reason, pos, way.at)
+	r.cfg.Metrics.Gap(way.reason)
+	r.cfg.Logger.Warn("the log has a gap", "reason", way.reason, "position", pos.String(), "on_after", way.at.String())
+	if way.section {
+		r.cfg.Ring.Restart(frame)
+	} else {
+		r.cfg.Ring.Append(frame)
+	}
+	r.cfg.Moved()
+}
+
+// reading notes whether the reader reads, and if not why.
+func (r *Reader) reading(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.status.Reading, r.status.Err = err == nil, err
+}
+
+// load notes the sequence at which the ring is loaded, if it is not 0, and
+// whether it is.
+func (r *Reader) load(target uint64) {
+	pos := r.cfg.Ring.Position()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if target > 0 {
+		r.target = target
+	}
+	if !r.status.Loaded && pos.Seq >= r.target {
+		r.status.Loaded = true
+		close(r.loaded)
+	}
+}
+
+// read handles what the consumer sends until something is wrong.
+func (r *Reader) read(ctx context.Context, tail *eventlog.Tail) error {
+	ticks := time.NewTicker(watchEvery)
+	defer ticks.Stop()
+	progress, movedAt := r.cfg.Ring.Position(), time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case m := <-tail.C():
+			if err := r.take(ctx, tail, m); err != nil {
+				return err
+			}
+		case <-ticks.C:
+			if !r.cfg.Log.Connected() {
+				return eventlog.ErrDisconnected
+			}
+			if quiet := time.Since(r.heard); quiet > silentBeats*beat && tail.Waiting() == 0 {
+				return fmt.Errorf("nothing heard from the consumer for %s", quiet.Round(time.Millisecond))
+			}
+			pos := r.cfg.Ring.Position()
+			now, err := r.cfg.Log.State(ctx, time.Now())
+			if err != nil {
+				return err
+			}
+			if pos != progress || now.LastSeq == pos.Seq {
+				progress, movedAt = pos, time.Now()
+			}
+			if err := watch(now, pos, time.Since(movedAt)); err != nil {
+				return err
+			}
+		}
+	}
+}

@@ -1,0 +1,298 @@
+package replay
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"sluice/functions/stream/feed/eventlog"
+	"sluice/functions/stream/feed/metrics"
+	"sluice/functions/stream/feed/topics"
+	"sluice/functions/stream/feed/wire"
+	"sluice/publisher/event"
+)
+
+const (
+	chunkEvents = 256       // most events fetched at a time
+	chunkBytes  = 256 << 10 // and about most bytes
+	firstBytes  = 16 << 10  // of the first chunk, which a slow client may keep in memory
+	// promptly is how fast a chunk must be taken for the next to be larger.
+	promptly = 250 * time.Millisecond
+	// failurePause is how long a replay waits after a failure of NATS.
+	failurePause = time.Second
+	// idlePause is how long it waits when the log has nothing more and the
+	// ring has not come to that place yet.
+	idlePause = failurePause / 10
+	// A consumer that does not answer is asked again so many times, with this
+	// pause: one that is new is not known to all servers at once.
+	maxMisses = 5
+	missPause = 50 * time.Millisecond
+)
+
+// warmEvery is how long Next keeps its caller without anything, at most, but
+// for one request to NATS.
+const warmEvery = 10 * time.Second
+
+// Config is what Replays need; every field must be set.
+type Config struct {
+	Log         *eventlog.Log
+	Wire        wire.Wire // that renders the frames
+	Concurrency int       // chunks under way at once
+	Metrics     *metrics.Metrics
+	Logger      *slog.Logger
+}
+
+// Replays bounds the replays of a process. It is safe for concurrent use.
+type Replays struct {
+	Config
+	slots  chan struct{} // one for each chunk under way
+	parked chan struct{} // one for each consumer kept from chunk to chunk
+}
+
+// New makes the bounds that all replays of cfg share.
+func New(cfg Config) *Replays {
+	return &Replays{
+		Config: cfg,
+		slots:  make(chan struct{}, cfg.Concurrency),
+		parked: make(chan struct{}, cfg.Concurrency),
+	}
+}
+
+// AtTime is the position before the first event stored at t or later, in a log
+// of that epoch. It takes a slot, because it takes a consumer.
+func (rs *Replays) AtTime(ctx context.Context, epoch int64, t time.Time) (event.ID, error) {
+	select {
+	case <-ctx.Done():
+		return event.ID{}, ctx.Err()
+	case rs.slots <- struct{}{}:
+	}
+	defer func() { <-rs.slots }()
+	return rs.Log.AtTime(ctx, epoch, t)
+}
+
+// Replay is a way through the log for a set of topics: a short-lived consumer,
+// read in chunks. It belongs to one goroutine.
+type Replay struct {
+	*Replays
+	topics   *topics.Set
+	subjects []string
+	pos      event.ID // where the last chunk ended
+
+	consumer *eventlog.Consumer // nil when there is none
+	isParked bool               // it is kept while the caller takes its chunk
+	misses   int                // times that the consumer did not answer
+	drained  bool               // it had nothing more: how far that holds is to be proven
+
+	bytes int       // bound of the next chunk
+	given time.Time // when the last chunk was given; zero when that says nothing
+}
+
+// Open begins a replay; it asks NATS for nothing. The caller closes it.
+func (rs *Replays) Open(t *topics.Set) *Replay {
+	return &Replay{Replays: rs, topics: t, subjects: t.Subjects(), bytes: firstBytes}
+}
+
+// Next is the chunk after a position, which is the end of the last one unless
+// the caller has moved on by other means. An error is the end of ctx: what
+// fails at NATS is logged, and asked again by the next call.
+func (r *Replay) Next(ctx context.Context, after event.ID) (wire.Chunk, error) {
+	if after != r.pos {
+		r.close()
+		r.pos, r.drained = after, false
+	}
+	r.pace()
+	if ok, err := r.slot(ctx); !ok {
+		return wire.Chunk{UpTo: r.pos, Waited: true}, err
+	}
+	step := r.fetch
+	if r.drained {
+		step = r.prove
+	}
+	c, pause, err := step(ctx)
+	<-r.slots
+	if ctx.Err() != nil {
+		return wire.Chunk{}, context.Cause(ctx)
+	}
+	if err != nil {
+		r.Logger.Warn("a replay waits for NATS", "err", err, "position", r.pos.String())
+		wait(ctx, failurePause)
+		return wire.Chunk{UpTo: r.pos, Waited: true}, nil
+	}
+	wait(ctx, pause)
+	r.pos = c.UpTo
+	return c, nil
+}
+
+// pace sizes the next chunk by how fast the last one was taken.
+func (r *Replay) pace() {
+	if r.given.IsZero() {
+		return
+	}
+	if r.bytes = max(r.bytes/2, firstBytes); time.Since(r.given) < promptly {
+		r.bytes = min(r.bytes*4, chunkBytes)
+	}
+	r.given = time.Time{}
+}
+
+// slot waits for a place among the replays, for warmEvery at most; if ok Next
+// gives it back.
+func (r *Replay) slot(ctx context.Context) (ok bool, err error) {
+	warm := time.NewTimer(warmEvery)
+	defer warm.Stop()
+	select {
+	case <-ctx.Done():
+		return false, context.Cause(ctx)
+	case r.slots <- struct{}{}:
+		r.unpark()
+		return true, nil
+	case <-warm.C:
+		return false, nil
+	}
+}
+
+// fetch gets the next chunk, and what it leaves unsaid: a gap for a log that is
+// another one by now, or that may have forgotten events before they were read.
+func (r *Replay) fetch(ctx context.Context) (c wire.Chunk, pause time.Duration, err error) {
+	r.Metrics.Chunks.Inc()
+	msgs, more, err := r.pull(ctx)
+	defer func() { r.park(err == nil && more) }() // what it delivered in vain must come again
+	if err != nil {
+		return c, 0, err
+	}
+	now, err := r.Log.State(ctx, time.Now())
+	if err != nil {
+		return c, 0, err
+	}
+	r.given = time.Now()
+	if now.Epoch != r.pos.Epoch {
+		more = false // for the consumer; the log has more
+		r.Metrics.Gap(wire.ReasonRecreated)
+		gap := wire.NewGap(r.Wire, wire.ReasonRecreated, r.pos, now.Oldest())
+		return wire.Chunk{Frames: []wire.Frame{gap}, UpTo: gap.ID}, 0, nil
+	}
+	r.drained = !more
+	return r.assemble(msgs, more, now.FirstSeq), 0, nil
+}
+
+// assemble is our events of what was delivered. The log's first sequence was
+// asked for after they came, so a jump that begins there or after it passes
+// over nothing of ours; one that begins before may, and gets a gap.
+func (r *Replay) assemble(msgs []wire.Message, more bool, first uint64) wire.Chunk {
+	c := wire.Chunk{UpTo: r.pos}
+	jump := func(next uint64) {
+		if from := c.UpTo.Seq + 1; next > from && first > from {
+			gap := wire.NewGap(r.Wire, wire.ReasonExpired, c.UpTo, event.ID{Epoch: c.UpTo.Epoch, Seq: next - 1})
+			r.Metrics.Gap(wire.ReasonExpired)
+			c.Frames = append(c.Frames, gap)
+			c.UpTo = gap.ID
+		}
+	}
+	for i := range msgs {
+		m := &msgs[i]
+		if m.ID.Seq <= c.UpTo.Seq {
+			continue // told as lost already
+		}
+		jump(m.ID.Seq)
+		c.UpTo = m.ID
+		if m.Topic != "" && r.topics.Match(m.Topic) {
+			f, _ := wire.NewFrame(r.Wire, m)
+			c.Frames = append(c.Frames, f)
+		}
+	}
+	if !more {
+		jump(first)
+	}
+	return c
+}
+
+// pull takes from the consumer, which it makes first if there is none.
+func (r *Replay) pull(ctx context.Context) (msgs []wire.Message, more bool, err error) {
+	if r.consumer == nil {
+		if r.consumer, err = r.Log.Consume(ctx, "replay", r.subjects, r.pos); err != nil {
+			return nil, false, err
+		}
+		r.misses = 0
+	}
+	msgs, more, err = r.consumer.Fetch(ctx, chunkEvents, r.bytes)
+	if !errors.Is(err, eventlog.ErrConsumerGone) {
+		return msgs, more, err
+	}
+	if r.misses++; r.misses > maxMisses {
+		r.close() // it was idle for too long
+	} else {
+		wait(ctx, missPause)
+	}
+	return nil, true, nil
+}
+
+// prove is for a consumer that had nothing more: how far that is known to hold.
+func (r *Replay) prove(ctx context.Context) (c wire.Chunk, pause time.Duration, err error) {
+	c.UpTo = r.pos
+	pos, ok, err := r.Log.Scanned(ctx, r.subjects, r.pos)
+	if err != nil {
+		return c, 0, err
+	}
+	r.drained = false
+	if !ok {
+		return c, 0, nil // there is one more now
+	}
+	now, err := r.Log.State(ctx, time.Now())
+	if err != nil || now.Epoch != r.pos.Epoch || now.Oldest().Seq > r.pos.Seq {
+		return c, 0, nil // the next fetch tells
+	}
+	if pos == r.pos {
+		pause = idlePause
+	}
+	c.UpTo = pos
+	return c, pause, nil
+}
+
+// park keeps the consumer while the caller takes its chunk, if wanted: only so
+// many may be kept, because a stream has 1,000 at most and a client that reads
+// 1 byte/s must not hold one.
+func (r *Replay) park(wanted bool) {
+	if r.consumer == nil {
+		return
+	}
+	if wanted {
+		select {
+		case r.parked <- struct{}{}:
+			r.isParked = true
+			return
+		default:
+		}
+	}
+	r.close()
+}
+
+func (r *Replay) unpark() {
+	if r.isParked {
+		<-r.parked
+		r.isParked = false
+	}
+}
+
+// Close deletes the consumer.
+func (r *Replay) Close() { r.close() }
+
+func (r *Replay) close() {
+	r.unpark()
+	if r.consumer != nil {
+		r.consumer.Close()
+		r.consumer = nil
+	}
+}
+
+// wait lets d pass, or what is left of ctx.
+func wait(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}

@@ -1,0 +1,232 @@
+// Package ring keeps the newest frames of the log in memory, bounded in number
+// and in bytes. One reader writes; any number of clients read. No call waits
+// for anything but the ring's lock, under which nothing is written or sent.
+package ring
+
+import (
+	"sort"
+	"sync"
+
+	"sluice/functions/stream/feed/wire"
+	"sluice/publisher/event"
+)
+
+// scanFrames is how many frames one Read looks at, at most: so long the reader
+// may wait for the lock.
+const scanFrames = 2048
+
+// Ring keeps the newest frames. Frames are addressed by an index that counts
+// up for the life of the process, whatever happens to the log; positions
+// (event ids) rise within one section, and a new section begins where the log
+// was recreated or went back.
+type Ring struct {
+	maxFrames int
+	maxBytes  int64
+
+	mu      sync.RWMutex
+	buf     []wire.Frame // circular, a power of two long
+	first   uint64       // index of the oldest kept frame
+	next    uint64       // index of the frame to come
+	section uint64       // first index of the current section
+	bytes   int64
+	floor   event.ID      // position scanned before the first kept frame of the section
+	pos     event.ID      // position scanned through
+	moved   chan struct{} // closed when pos moves, if somebody waits
+}
+
+// New makes an empty ring that keeps at most so many frames, and at most so
+// many bytes beyond the newest frame, which always stays.
+func New(maxFrames int, maxBytes int64) *Ring {
+	return &Ring{maxFrames: maxFrames, maxBytes: maxBytes, buf: make([]wire.Frame, 64)}
+}
+
+func (r *Ring) at(i uint64) *wire.Frame { return &r.buf[i&uint64(len(r.buf)-1)] }
+
+// Begin starts a section at pos: what is asked for below it is not here.
+func (r *Ring) Begin(pos event.ID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.section, r.floor = r.next, pos
+	r.move(pos)
+}
+
+// Append adds the next frame and forgets the oldest ones over the limits.
+func (r *Ring) Append(f wire.Frame) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.push(f)
+}
+
+// Restart begins a section with the gap that tells of it.
+func (r *Ring) Restart(gap wire.Frame) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.section, r.floor = r.next, gap.ID
+	r.push(gap)
+}
+
+func (r *Ring) push(f wire.Frame) {
+	if r.next-r.first == uint64(len(r.buf)) {
+		r.grow()
+	}
+	f.Index = r.next
+	*r.at(r.next) = f
+	r.next++
+	r.bytes += f.Cost
+	for r.next-r.first > uint64(r.maxFrames) || r.bytes > r.maxBytes && r.next-r.first > 1 {
+		old := r.at(r.first)
+		if r.first >= r.section {
+			r.floor = old.ID
+		}
+		r.bytes -= old.Cost
+		*old = wire.Frame{}
+		r.first++
+	}
+	r.move(f.ID)
+}
+
+func (r *Ring) grow() {
+	bigger := make([]wire.Frame, 2*len(r.buf))
+	for i := r.first; i < r.next; i++ {
+		bigger[i&uint64(len(bigger)-1)] = *r.at(i)
+	}
+	r.buf = bigger
+}
+
+// Advance moves the position on without a frame. A position that is not ahead
+// in the same log is ignored.
+func (r *Ring) Advance(pos event.ID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if pos.Epoch == r.pos.Epoch && pos.Seq > r.pos.Seq {
+		r.move(pos)
+	}
+}
+
+func (r *Ring) move(pos event.ID) {
+	r.pos = pos
+	if r.moved != nil {
+		close(r.moved)
+		r.moved = nil
+	}
+}
+
+// Tail is the index of the frame to come and the position before it.
+func (r *Ring) Tail() (next uint64, pos event.ID) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.next, r.pos
+}
+
+// Position is the position up to which the log has been scanned.
+func (r *Ring) Position() event.ID {
+	_, pos := r.Tail()
+	return pos
+}
+
+// Wait returns the position and a channel that is closed when it moves.
+func (r *Ring) Wait() (pos event.ID, moved <-chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.moved == nil {
+		r.moved = make(chan struct{})
+	}
+	return r.pos, r.moved
+}
+
+// Locate is the index of the first frame after pos. ok is false when the ring
+// does not go back that far or pos is of another section. A pos above the
+// ring's own gives the tail.
+func (r *Ring) Locate(pos event.ID) (index uint64, ok bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if pos.Epoch != r.pos.Epoch || pos.Seq < r.floor.Seq {
+		return 0, false
+	}
+	return r.search(func(f *wire.Frame) bool { return f.ID.Seq > pos.Seq }), true
+}
+
+// Since is the position before the first frame stored at t (Unix nanoseconds)
+// or later. ok is false when earlier ones of the log may match too.
+func (r *Ring) Since(t int64) (pos event.ID, ok bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	from := max(r.first, r.section)
+	i := r.search(func(f *wire.Frame) bool { return f.Time >= t })
+	if i == from {
+		return event.ID{}, false
+	}
+	return r.at(i - 1).ID, true
+}
+
+// Matcher says which topics a reader wants. It must be quick: the ring's lock
+// is held.
+type Matcher interface{ Match(topic string) bool }
+
+// Last is the position before the newest n events that m matches.
+func (r *Ring) Last(n int, m Matcher) event.ID {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	from, pos := max(r.first, r.section), r.pos
+	for i := r.next; i > from && n > 0; i-- {
+		if f := r.at(i - 1); !f.IsGap() && m.Match(f.Topic) {
+			n--
+			pos = r.before(i-1, from)
+		}
+	}
+	return pos
+}
+
+// before is the position just before the frame at i.
+func (r *Ring) before(i, from uint64) event.ID {
+	if i == from {
+		return r.floor
+	}
+	return r.at(i - 1).ID
+}
+
+// search is the first index of the section whose frame is true of after, which
+// rises from false to true.
+func (r *Ring) search(after func(*wire.Frame) bool) uint64 {
+	from := max(r.first, r.section)
+	n := sort.Search(int(r.next-from), func(i int) bool { return after(r.at(from + uint64(i))) })
+	return from + uint64(n)
+}
+
+// Read appends to dst the frames from index from on, below index to and up to
+// about maxBytes, that m matches; gaps always match, and a nil m matches all.
+// It looks at a bounded number of frames. upTo is the index behind the last
+// one looked at and pos the position there. ok is false when the ring does not
+// go back to from.
+func (r *Ring) Read(dst []wire.Frame, from, to uint64, maxBytes int, m Matcher) (frames []wire.Frame, upTo uint64, pos event.ID, ok bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if from < r.first {
+		return dst, from, event.ID{}, false
+	}
+	to = min(to, r.next, from+scanFrames)
+	bytes := 0
+	for upTo = from; upTo < to; upTo++ {
+		f := r.at(upTo)
+		if m != nil && !f.IsGap() && !m.Match(f.Topic) {
+			continue
+		}
+		if bytes += len(f.Block); bytes > maxBytes && len(dst) > 0 {
+			break
+		}
+		dst = append(dst, *f)
+	}
+	return dst, upTo, r.positionAt(upTo), true
+}
+
+// positionAt is the position before the frame at i, which is where the reader
+// stands when i is the tail.
+func (r *Ring) positionAt(i uint64) event.ID {
+	switch {
+	case i == r.next:
+		return r.pos
+	case i > r.first:
+		return r.at(i - 1).ID
+	}
+	return r.floor
+}

@@ -1,0 +1,129 @@
+// Package topics is sets of topic filters: in one canonical form, so that equal
+// sets have equal keys, and as the subject filters of a JetStream consumer.
+package topics
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"sluice/publisher/event"
+)
+
+// MaxFilters is how many topic filters one request may name.
+const MaxFilters = 32
+
+// Set is a set of topic filters in canonical form: sorted, each once, none
+// covered by another. It is immutable.
+type Set struct {
+	filters []string
+	key     string
+	all     bool
+}
+
+// New checks the filters and makes a set of them. None is everything.
+// Errors wrap event.ErrTopic.
+func New(filters ...string) (*Set, error) {
+	if len(filters) > MaxFilters {
+		return nil, fmt.Errorf("%w: %d topics, at most %d are allowed", event.ErrTopic, len(filters), MaxFilters)
+	}
+	for _, f := range filters {
+		if err := event.CheckFilter(f); err != nil {
+			return nil, err
+		}
+	}
+	if len(filters) == 0 {
+		filters = []string{">"}
+	}
+	return newSet(filters), nil
+}
+
+func newSet(filters []string) *Set {
+	var kept []string
+	for i, f := range filters {
+		covered := slices.ContainsFunc(filters[:i], func(w string) bool { return event.Covers(w, f) }) ||
+			slices.ContainsFunc(filters[i+1:], func(w string) bool { return w != f && event.Covers(w, f) })
+		if !covered {
+			kept = append(kept, f)
+		}
+	}
+	slices.Sort(kept)
+	return &Set{filters: kept, key: strings.Join(kept, " "), all: kept[0] == ">"}
+}
+
+// String is the canonical form, filters separated by spaces.
+func (s *Set) String() string { return s.key }
+
+// Filters are the set's filters in canonical order; they must not be changed.
+func (s *Set) Filters() []string { return s.filters }
+
+// Match reports whether an event of the topic belongs to the set.
+func (s *Set) Match(topic string) bool {
+	return s.all || slices.ContainsFunc(s.filters, func(f string) bool { return event.Matches(f, topic) })
+}
+
+// Covers reports whether every topic of u is one of s.
+func (s *Set) Covers(u *Set) bool {
+	return s.all || !slices.ContainsFunc(u.filters, func(f string) bool {
+		return !slices.ContainsFunc(s.filters, func(w string) bool { return event.Covers(w, f) })
+	})
+}
+
+// Subjects is the set as NATS subject filters for one consumer. JetStream
+// refuses filters that overlap (error 10138), so those that do are widened
+// until they cover each other: what comes must be matched again.
+func (s *Set) Subjects() []string {
+	filters := slices.Clone(s.filters)
+	for i := 0; i < len(filters); i++ {
+		for j := range i {
+			if overlap(filters[i], filters[j]) {
+				filters[j] = widen(filters[i], filters[j])
+				filters = newSet(slices.Delete(filters, i, i+1)).filters
+				i = -1
+				break
+			}
+		}
+	}
+	for i, f := range filters {
+		filters[i] = event.Subject(f)
+	}
+	return filters
+}
+
+// overlap reports whether some topic matches both filters.
+func overlap(a, b string) bool {
+	for {
+		at, aRest, aMore := strings.Cut(a, ".")
+		bt, bRest, bMore := strings.Cut(b, ".")
+		switch {
+		case at == ">" || bt == ">":
+			return true
+		case at != bt && at != "*" && bt != "*":
+			return false
+		case !aMore || !bMore:
+			return aMore == bMore
+		}
+		a, b = aRest, bRest
+	}
+}
+
+// widen is a filter that covers a and b.
+func widen(a, b string) string {
+	var out []string
+	for {
+		at, aRest, aMore := strings.Cut(a, ".")
+		bt, bRest, bMore := strings.Cut(b, ".")
+		switch {
+		case at == ">" || bt == ">" || aMore != bMore:
+			return strings.Join(append(out, ">"), ".")
+		case at == bt:
+			out = append(out, at)
+		default:
+			out = append(out, "*")
+		}
+		if !aMore {
+			return strings.Join(out, ".")
+		}
+		a, b = aRest, bRest
+	}
+}

@@ -1,0 +1,124 @@
+package topics
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"sluice/publisher/event"
+)
+
+// smallTopics is every topic of up to four tokens over three letters; together
+// they tell any two filters of up to three tokens apart.
+var smallTopics = func() []string {
+	all, last := []string{}, []string{""}
+	for range 4 {
+		var next []string
+		for _, head := range last {
+			for _, token := range []string{"a", "b", "c"} {
+				next = append(next, strings.TrimPrefix(head+"."+token, "."))
+			}
+		}
+		all, last = append(all, next...), next
+	}
+	return all
+}()
+
+func filterGen() *rapid.Generator[string] {
+	return rapid.Custom(func(t *rapid.T) string {
+		tokens := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "*"}), 0, 3).Draw(t, "tokens")
+		if len(tokens) == 0 || len(tokens) < 3 && rapid.Bool().Draw(t, "rest") {
+			tokens = append(tokens, ">")
+		}
+		return strings.Join(tokens, ".")
+	})
+}
+
+func matchedBy(topic string, filters []string) bool {
+	return slices.ContainsFunc(filters, func(f string) bool { return event.Matches(f, topic) })
+}
+
+// TestTopicsMatchWhatTheirFiltersDo: canonical form and NATS subjects lose
+// nothing, and JetStream accepts the subjects: no two overlap (error 10138).
+func TestTopicsMatchWhatTheirFiltersDo(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		filters := rapid.SliceOfN(filterGen(), 1, 6).Draw(t, "filters")
+		topics, err := New(filters...)
+		require.NoError(t, err)
+		subjects := topics.Subjects()
+		for _, topic := range smallTopics {
+			want := matchedBy(topic, filters)
+			require.Equal(t, want, topics.Match(topic), topic)
+			if want {
+				require.True(t, matchedBy(event.Subject(topic), subjects), "%s is not asked for: %v", topic, subjects)
+			}
+			hits := 0
+			for _, s := range subjects {
+				if event.Matches(s, event.Subject(topic)) {
+					hits++
+				}
+			}
+			require.LessOrEqual(t, hits, 1, "%v overlap on %s", subjects, topic)
+		}
+		shuffled, err := New(rapid.Permutation(append(filters, filters...)).Draw(t, "shuffled")...)
+		require.NoError(t, err)
+		require.Equal(t, topics.String(), shuffled.String(), "equal sets share one key")
+	})
+}
+
+func TestTopicsCover(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		wide := newSet(rapid.SliceOfN(filterGen(), 1, 4).Draw(t, "wide"))
+		narrow := newSet(rapid.SliceOfN(filterGen(), 1, 2).Draw(t, "narrow"))
+		if !wide.Covers(narrow) {
+			return
+		}
+		for _, topic := range smallTopics {
+			require.True(t, !narrow.Match(topic) || wide.Match(topic), topic)
+		}
+	})
+}
+
+func TestOverlapIsExact(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := filterGen().Draw(t, "a"), filterGen().Draw(t, "b")
+		both := slices.ContainsFunc(smallTopics, func(topic string) bool { return event.Matches(a, topic) && event.Matches(b, topic) })
+		require.Equal(t, both, overlap(a, b))
+		w := widen(a, b)
+		require.True(t, event.Covers(w, a) && event.Covers(w, b), w)
+	})
+}
+
+func TestNew(t *testing.T) {
+	many := make([]string, MaxFilters)
+	for i := range many {
+		many[i] = "t" + strings.Repeat("x", i)
+	}
+	for _, tt := range []struct {
+		name    string
+		filters []string
+		want    string // "" for an error
+	}{
+		{"none is everything", nil, ">"},
+		{"sorted and once", []string{"b", "a", "b"}, "a b"},
+		{"covered ones go", []string{"a.b", "a.*", "a.>", "c"}, "a.> c"},
+		{"as many as allowed", many, strings.Join(many, " ")},
+		{"one too many", append(many, "u"), ""},
+		{"a bad one", []string{"a", "..", "b"}, ""},
+		{"an empty one", []string{""}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := New(tt.filters...)
+			if tt.want == "" {
+				assert.ErrorIs(t, err, event.ErrTopic)
+				return
+			}
+			require.NoError(t, err)
+			assert.Equal(t, tt.want, got.String())
+		})
+	}
+}

@@ -1,0 +1,70 @@
+package sse
+
+import (
+	"time"
+
+	"sluice/functions/stream/feed/wire"
+	"sluice/publisher/event"
+)
+
+// An Encoder is the plain wire format.
+var _ wire.Wire = (*Encoder)(nil)
+
+// Event is part of wire.Wire.
+func (e *Encoder) Event(m wire.Message) ([]byte, wire.Flaw) { return e.Append(nil, &m) }
+
+// Gap is part of wire.Wire.
+func (e *Encoder) Gap(before event.ID, g wire.Gap) []byte { return e.AppendGap(nil, before, g) }
+
+// Join is part of wire.Wire: the blocks are there already.
+func (e *Encoder) Join(margin int, frames []wire.Frame) []byte {
+	b := make([]byte, margin, margin+wire.Size(frames)+margin)
+	for i := range frames {
+		b = append(b, frames[i].Block...)
+	}
+	return b
+}
+
+// Open is part of wire.Wire.
+func (e *Encoder) Open(at event.ID, o wire.Open) []byte { return e.AppendOpen(nil, at, o) }
+
+// Heartbeat is part of wire.Wire.
+func (e *Encoder) Heartbeat(at event.ID, now time.Time, clients int) []byte {
+	return e.AppendHeartbeat(nil, at, now, clients)
+}
+
+// Bye is part of wire.Wire.
+func (e *Encoder) Bye(at event.ID, why wire.Reason, retry time.Duration) []byte {
+	if why == wire.ReasonTokenExpired {
+		return e.AppendExpired(nil, at)
+	}
+	return e.AppendDrain(nil, at, why, retry)
+}
+
+// KeepAlive is part of wire.Wire.
+func (*Encoder) KeepAlive() []byte { return AppendComment(nil) }
+
+// CloudEvents is the wire format whose events are CloudEvents 1.0 envelopes;
+// what the edge itself says is as in the plain one.
+type CloudEvents struct{ *Encoder }
+
+// envelopeRoom is about how much larger an envelope is than a plain block.
+const envelopeRoom = 256
+
+// Event is part of wire.Wire.
+func (c CloudEvents) Event(m wire.Message) ([]byte, wire.Flaw) {
+	return c.AppendCloudEvent(nil, &m)
+}
+
+// Join is part of wire.Wire: the events are rendered anew.
+func (c CloudEvents) Join(margin int, frames []wire.Frame) []byte {
+	b := make([]byte, margin, margin+wire.Size(frames)+len(frames)*envelopeRoom+margin)
+	for i := range frames {
+		if f := &frames[i]; f.IsGap() {
+			b = append(b, f.Block...)
+		} else {
+			b, _ = c.AppendCloudEvent(b, f.Message())
+		}
+	}
+	return b
+}
