@@ -113,9 +113,8 @@ type Status struct {
 	FirstSeq uint64 // of the stream, at most a few seconds old
 	LastSeq  uint64
 	Lag      uint64 // events that the feed has not read yet
-	// LastBeat is when heartbeats were last given to those whose turn it was,
-	// by the shard that is lagging most; zero before the first time. It moves
-	// all the time, also while there is no client.
+	// LastBeat is when the heartbeats' loop last came round, in the shard that
+	// is lagging most; zero before Run. It moves also without a client.
 	LastBeat time.Time
 }
 

@@ -106,12 +106,15 @@ func newStepped(tb testing.TB, ringFrames int, change ...func(*Config)) *stepped
 	s.ring.Begin(position(0))
 	s.fanout = New(cfg)
 	s.shard = s.fanout.shards[0]
-	tb.Cleanup(func() {
-		s.fanout.close()
-		s.shard.empty()
-		s.fanout.pumps.Wait()
-	})
+	tb.Cleanup(s.stop)
 	return s
+}
+
+// stop ends all clients.
+func (s *stepped) stop() {
+	s.fanout.close()
+	s.shard.empty()
+	s.fanout.pumps.Wait()
 }
 
 // publish stores n events; the shard is not told.
@@ -198,6 +201,7 @@ type socket struct {
 	shut    chan struct{} // not nil: it takes nothing until that is closed
 	slow    time.Duration // that a write takes
 	lies    bool          // it says that it takes bytes
+	part    int           // above 0: it takes so many bytes of the next write and then nothing
 	broken  error         // what a write gives
 	closed  bool
 	clean   bool // how it was closed
@@ -218,16 +222,26 @@ func (s *socket) TryWrite(p []byte) (int, error) {
 	case s.shut != nil:
 		return 0, nil
 	}
+	if n := s.part; n > 0 && n < len(p) {
+		p = p[:n]
+		s.part, s.shut = 0, make(chan struct{})
+	}
 	s.written = append(s.written, p...)
 	return len(p), nil
 }
 
 func (s *socket) Write(p []byte) error {
-	if shut := s.shutter(); shut != nil {
-		<-shut
+	for len(p) > 0 {
+		if shut := s.shutter(); shut != nil {
+			<-shut
+		}
+		n, err := s.TryWrite(p)
+		if err != nil {
+			return err
+		}
+		p = p[n:]
 	}
-	_, err := s.TryWrite(p)
-	return err
+	return nil
 }
 
 func (s *socket) Takes() bool { return s.lies || s.shutter() == nil }
@@ -255,6 +269,15 @@ func (s *socket) close() {
 	s.shut = make(chan struct{})
 }
 
+// shutIfOpen has it take nothing more, or only so many bytes before that.
+func (s *socket) shutIfOpen(part int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.part = part; s.shut == nil && part == 0 {
+		s.shut = make(chan struct{})
+	}
+}
+
 func (s *socket) open() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -262,6 +285,7 @@ func (s *socket) open() {
 		close(s.shut)
 		s.shut = nil
 	}
+	s.part = 0
 }
 
 func (s *socket) text() string {

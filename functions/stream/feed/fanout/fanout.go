@@ -121,8 +121,8 @@ func (f *Fanout) Subscriptions() []*Subscription {
 	return subs
 }
 
-// LastBeat is when the shard that is lagging most went through its heartbeats;
-// zero before the first time.
+// LastBeat is when the shard that is lagging most last gave heartbeats to those
+// whose turn it was, if any, or began; zero while one has not begun.
 func (f *Fanout) LastBeat() time.Time {
 	oldest := f.shards[0].beaten.Load()
 	for _, s := range f.shards[1:] {

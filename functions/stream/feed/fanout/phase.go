@@ -25,7 +25,7 @@ const (
 )
 
 func (p Phase) String() string {
-	return [phases]string{"none", "opening", "catching up", "live", "pending", "draining", "ended"}[p]
+	return [phases]string{"", "Opening", "CatchingUp", "Live", "Pending", "Draining", "Ended"}[p]
 }
 
 // signal is what moves a subscription from phase to phase.

@@ -38,7 +38,7 @@ type shard struct {
 	joining  []*Subscription // whose place in the ring is still ahead of us
 	wheel    wheel           // all members
 	suspects []suspect       // over their limits, the oldest first
-	beaten   atomic.Int64    // when heartbeats were given last, Unix nanoseconds
+	beaten   atomic.Int64    // when it last gave heartbeats, or began; Unix nanoseconds
 }
 
 // suspect is a subscription that was over its limits, to be looked at again.
@@ -89,6 +89,7 @@ func (s *shard) run(stop <-chan struct{}) {
 	defer beat.Stop()
 	review := time.NewTicker(patience / 4)
 	defer review.Stop()
+	s.beaten.Store(time.Now().UnixNano())
 	for {
 		select {
 		case <-stop:
@@ -246,9 +247,9 @@ func (s *shard) review(now time.Time) {
 // heartbeats gives the members of the wheel's next tick one. Its id is the
 // shard's place: all before it has been delivered, and is written first.
 func (s *shard) heartbeats(now time.Time) {
+	defer func() { s.beaten.Store(time.Now().UnixNano()) }() // now may be old after a long batch
 	s.catchUp()
 	members := s.wheel.turn()
-	s.beaten.Store(now.UnixNano())
 	if len(members) == 0 {
 		return
 	}
