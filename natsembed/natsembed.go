@@ -7,6 +7,7 @@
 package natsembed
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,13 +34,18 @@ const (
 	// of the default size.
 	DefaultMaxStore = 4 << 30
 
+	// NoPort and FreePort are what Options.Port may be beside a TCP port.
+	NoPort   = 0
+	FreePort = -1
+
+	maxPort   = 1<<16 - 1
 	maxMemory = 256 << 20 // bytes of JetStream streams kept in memory
 	// A dead connection is noticed after pingInterval * maxPingsOut; NATS'
 	// own two minutes are too long for a live feed.
 	pingInterval = 10 * time.Second
 	maxPingsOut  = 2
-	// readyTimeout bounds the wait for the listeners; the recovery of a large
-	// log comes before it and takes the time it takes.
+	// readyTimeout bounds the wait for the listeners. The recovery of the log
+	// comes before that wait and has no limit.
 	readyTimeout = 10 * time.Second
 	readyPoll    = 50 * time.Millisecond
 	lockName     = "sluice.lock" // in the store directory
@@ -53,19 +59,20 @@ type Options struct {
 	StoreDir string
 	// Host is the address to listen on, DefaultHost when empty.
 	Host string
-	// Port is the TCP port for clients: 0 for none (Connect is then the only
-	// way in), -1 for a free one.
+	// Port is the TCP port for clients. With NoPort only Connect reaches the
+	// server; with FreePort the system chooses, and URL tells.
 	Port int
-	// Name is the server's name, unique in a cluster.
+	// Name is the server's name, unique in a cluster; DefaultName when empty.
 	Name string
-	// MaxStore is JetStream's limit in bytes for all files.
+	// MaxStore is JetStream's limit in bytes for all files, DefaultMaxStore
+	// when 0.
 	MaxStore int64
-	// Log receives the server's own log: errors and warnings as such, all
-	// else at debug. Nil for silence.
+	// Log is the logger that gets the server's lines: errors and warnings as
+	// such, all else at debug. Nil for silence.
 	Log *slog.Logger `json:"-"`
 
 	// Cluster is the cluster's name; empty for a single server. A cluster
-	// needs Port other than 0, ClusterPort and the routes of all its nodes
+	// needs a Port other than NoPort, ClusterPort and the routes of all its nodes
 	// (nats://host:port of their ClusterPort), the same on each node.
 	Cluster     string
 	ClusterPort int
@@ -85,8 +92,8 @@ type Server struct {
 }
 
 // Start starts a server and returns when clients can connect. The end of ctx
-// ends the wait, not the server; that is Shutdown's. Errors name the setting
-// that mends them.
+// ends the wait; the server is ended by Shutdown. Errors name the setting to
+// change.
 func Start(ctx context.Context, o Options) (*Server, error) {
 	opts, err := o.server()
 	if err != nil {
@@ -100,11 +107,11 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("embedded NATS server: %w", err), lock.Close())
 	}
-	log := newServerLog(o.Log)
-	ns.SetLoggerV2(log, log.debug, false, false)
+	logger := newServerLogger(o.Log)
+	ns.SetLoggerV2(logger, logger.debug, false, false)
 	s := &Server{ns: ns, lock: lock, listen: !opts.DontListen}
 	ns.Start() // recovers the log, then returns
-	if err := s.ready(ctx, log); err != nil {
+	if err := s.ready(ctx, logger); err != nil {
 		s.Shutdown()
 		return nil, err
 	}
@@ -112,12 +119,12 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 }
 
 // ready waits until the listeners are up.
-func (s *Server) ready(ctx context.Context, log *serverLog) error {
+func (s *Server) ready(ctx context.Context, logger *serverLogger) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, readyTimeout,
 		fmt.Errorf("embedded NATS server: not ready after %s", readyTimeout))
 	defer cancel()
 	for {
-		if err := log.fatal(); err != nil {
+		if err := logger.fatal(); err != nil {
 			return err
 		}
 		if ctx.Err() != nil {
@@ -134,17 +141,17 @@ func (o Options) server() (*server.Options, error) {
 	if o.StoreDir == "" {
 		return nil, errors.New("STORE_DIR is empty: name a directory for JetStream's files")
 	}
-	if o.Port < -1 || o.Port > 65535 {
+	if o.Port < FreePort || o.Port > maxPort {
 		return nil, fmt.Errorf("NATS_PORT %d: want a TCP port, -1 for a free one or 0 for none", o.Port)
 	}
 	opts := &server.Options{
-		ServerName:         or(o.Name, DefaultName),
-		Host:               or(o.Host, DefaultHost),
+		ServerName:         cmp.Or(o.Name, DefaultName),
+		Host:               cmp.Or(o.Host, DefaultHost),
 		Port:               o.Port,
-		DontListen:         o.Port == 0,
+		DontListen:         o.Port == NoPort,
 		JetStream:          true,
 		StoreDir:           o.StoreDir,
-		JetStreamMaxStore:  or(o.MaxStore, DefaultMaxStore),
+		JetStreamMaxStore:  cmp.Or(o.MaxStore, DefaultMaxStore),
 		JetStreamMaxMemory: maxMemory,
 		PingInterval:       pingInterval,
 		MaxPingsOut:        maxPingsOut,
@@ -166,23 +173,15 @@ func (o Options) server() (*server.Options, error) {
 		o.Configure(opts)
 	}
 	if opts.DontListen && opts.Cluster.Port != 0 {
-		// It would neither become ready nor shut down (nats-server route.go,
-		// StartRouting waits for the clients' listener).
+		// Such a server would neither become ready nor shut down: its routes
+		// wait for the clients' listener (StartRouting in nats-server).
 		return nil, errors.New("NATS_PORT 0: a node of a cluster needs a port for clients")
 	}
 	return opts, nil
 }
 
-func or[T comparable](v, def T) T {
-	var zero T
-	if v == zero {
-		return def
-	}
-	return v
-}
-
-// lockDir takes the lock of a store directory, which it creates when missing.
-// The system gives the lock back when the process dies.
+// lockDir locks a store directory, which it creates when missing. The system
+// unlocks it when the process dies.
 func lockDir(dir string) (*flock.Flock, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, fmt.Errorf("STORE_DIR %s: %w", dir, err)
@@ -221,13 +220,13 @@ func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, error) {
 // NATS is the NATS server itself, for what this package does not wrap.
 func (s *Server) NATS() *server.Server { return s.ns }
 
-// Shutdown closes the listeners and all connections, writes the log out, waits
-// for the server's goroutines and gives the store directory free. Every call
+// Shutdown closes the listeners and all connections, writes the log to disk,
+// waits for the server's goroutines and unlocks the store directory. Every call
 // returns only when that is done.
 func (s *Server) Shutdown() {
 	s.stop.Do(func() {
 		s.ns.Shutdown()
 		s.ns.WaitForShutdown()
-		_ = s.lock.Close() // the system gives it back at exit at the latest
+		_ = s.lock.Close() // the system unlocks it at exit at the latest
 	})
 }

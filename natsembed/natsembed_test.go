@@ -38,7 +38,7 @@ func connect(t *testing.T, s *natsembed.Server) jetstream.JetStream {
 
 func TestStart(t *testing.T) {
 	t.Run("on a free port it can be reached over TCP", func(t *testing.T) {
-		s := start(t, natsembed.Options{StoreDir: t.TempDir(), Port: -1})
+		s := start(t, natsembed.Options{StoreDir: t.TempDir(), Port: natsembed.FreePort})
 		nc, err := nats.Connect(s.URL())
 		require.NoError(t, err)
 		defer nc.Close()
@@ -55,7 +55,7 @@ func TestStart(t *testing.T) {
 	})
 
 	t.Run("Configure has the last word", func(t *testing.T) {
-		s := start(t, natsembed.Options{StoreDir: t.TempDir(), Port: -1, Configure: func(o *server.Options) {
+		s := start(t, natsembed.Options{StoreDir: t.TempDir(), Port: natsembed.FreePort, Configure: func(o *server.Options) {
 			o.Username, o.Password = "u", "p"
 		}})
 		_, err := nats.Connect(s.URL())
@@ -84,7 +84,7 @@ func TestStartRefuses(t *testing.T) {
 		{"a port in use", natsembed.Options{StoreDir: t.TempDir(), Port: taken.Addr().(*net.TCPAddr).Port},
 			[]string{"NATS_PORT", taken.Addr().String(), "in use", "-1"}},
 		{"a port out of range", natsembed.Options{StoreDir: t.TempDir(), Port: 65536}, []string{"NATS_PORT 65536"}},
-		{"a cluster without a port", natsembed.Options{StoreDir: t.TempDir(), Cluster: "c", ClusterPort: -1}, []string{"NATS_PORT 0"}},
+		{"a cluster without a port", natsembed.Options{StoreDir: t.TempDir(), Cluster: "c", ClusterPort: natsembed.FreePort}, []string{"NATS_PORT 0"}},
 		{"settings the server refuses", natsembed.Options{StoreDir: t.TempDir(), Name: "a b"}, []string{"server name"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -104,15 +104,15 @@ func TestStartEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	dir := t.TempDir()
-	_, err := natsembed.Start(ctx, natsembed.Options{StoreDir: dir, Port: -1})
+	_, err := natsembed.Start(ctx, natsembed.Options{StoreDir: dir, Port: natsembed.FreePort})
 	require.ErrorIs(t, err, context.Canceled)
-	start(t, natsembed.Options{StoreDir: dir}) // the lock was given back
+	start(t, natsembed.Options{StoreDir: dir}) // the directory is unlocked
 }
 
 func TestShutdown(t *testing.T) {
 	natstest.CheckGoroutines(t)
 	dir := t.TempDir()
-	s := start(t, natsembed.Options{StoreDir: dir, Port: -1})
+	s := start(t, natsembed.Options{StoreDir: dir, Port: natsembed.FreePort})
 	nc, err := nats.Connect(s.URL(), nats.NoReconnect())
 	require.NoError(t, err)
 	defer nc.Close()
