@@ -30,23 +30,29 @@ const (
 	// DefaultHeartbeat is HEARTBEAT_INTERVAL.
 	DefaultHeartbeat = 30 * time.Second
 
+	// beatGrace is how much longer than HEARTBEAT_INTERVAL a heartbeat loop may
+	// take on a busy machine before it counts as stopped.
+	beatGrace = time.Second
 	// answerWithin is how long a handler waits for a count that is too old.
 	answerWithin = 250 * time.Millisecond
 )
 
 // Local is what this process knows of itself at one moment.
 type Local struct {
-	Clients   int    // open streams of this instance
-	Heartbeat bool   // the heartbeat loop runs
-	NATS      bool   // the connection is up
-	Stream    string // the JetStream stream's name
-	Present   bool   // the JetStream stream exists and the feed reads it
-	Loaded    bool   // the ring is loaded
-	FirstSeq  uint64 // of the JetStream stream at the last check
-	LastSeq   uint64
-	Position  uint64 // sequence up to which the feed has read
-	Lag       uint64 // events the feed is behind
-	Draining  bool   // the process is about to end
+	Clients   int  // open streams of this instance
+	Heartbeat bool // clients get heartbeats; LastBeat, when set, decides instead
+	// LastBeat is when the heartbeat loop last came round; of several loops,
+	// the time of the one that is furthest back. Zero: not told.
+	LastBeat time.Time
+	NATS     bool   // the connection is up
+	Stream   string // the JetStream stream's name
+	Present  bool   // the JetStream stream exists and the feed reads it
+	Loaded   bool   // the ring is loaded
+	FirstSeq uint64 // of the JetStream stream at the last check
+	LastSeq  uint64
+	Position uint64 // sequence up to which the feed has read
+	Lag      uint64 // events the feed is behind
+	Draining bool   // the process is about to end
 }
 
 // Config is what a Health needs to know.
@@ -63,8 +69,9 @@ type Config struct {
 	JS   jetstream.JetStream
 	// ReadyLag is READY_LAG in events, DefaultReadyLag when 0.
 	ReadyLag uint64
-	// Heartbeat is HEARTBEAT_INTERVAL: a fleet that is counted at least so
-	// often is counted all the time. DefaultHeartbeat when 0.
+	// Heartbeat is HEARTBEAT_INTERVAL, DefaultHeartbeat when 0. The fleet is
+	// counted on while somebody asks at least once in it, and a heartbeat loop
+	// that does not come round in it has stopped.
 	Heartbeat time.Duration
 	// CreateBucket lets Run create the producers' bucket, with Replicas, when
 	// there is none. Without the right to, Run lives with what there is.
@@ -154,6 +161,9 @@ func (h *Health) own() Local {
 		l = h.cfg.Local()
 	}
 	l.Draining = l.Draining || h.draining.Load()
+	if !l.LastBeat.IsZero() {
+		l.Heartbeat = time.Since(l.LastBeat) <= h.cfg.Heartbeat+beatGrace
+	}
 	return l
 }
 

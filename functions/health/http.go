@@ -105,8 +105,10 @@ func (h *Health) health(w http.ResponseWriter, r *http.Request, _ httprouter.Par
 		Instance:         h.cfg.Instance,
 		Version:          h.cfg.Version,
 	}
+	// An edge tells of its own heartbeats, whatever other edges do; a process
+	// that serves no streams tells whether any edge sends them.
 	body.Producers[heartbeatProducer] = stateMissing
-	if l.Heartbeat || others.heartbeat {
+	if l.Heartbeat || h.alone != nil && others.heartbeat {
 		body.Producers[heartbeatProducer] = stateRunning
 	}
 	if l.NATS {
