@@ -1,6 +1,9 @@
 package health
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Discard is what a watcher of the producers ends with.
 var Discard = discard
@@ -10,3 +13,12 @@ var Discard = discard
 func Hurry(h *Health) {
 	h.producers.check, h.producers.timeout = 50*time.Millisecond, 500*time.Millisecond
 }
+
+// Demand is what asks the fleet only while somebody wants to know.
+type Demand = demand
+
+var NewDemand = newDemand
+
+func (d *Demand) Run(ctx context.Context)                      { d.run(ctx) }
+func (d *Demand) Ask()                                         { d.ask() }
+func (d *Demand) Wait(ctx context.Context, most time.Duration) { d.wait(ctx, most) }

@@ -47,10 +47,9 @@ func TestSeedsAnswers(t *testing.T) {
 	assert.Equal(t, http.StatusOK, status)
 	assert.JSONEq(t, `{"status": "ready"}`, body)
 
-	res, err = http.Head(e.url + "/health")
-	require.NoError(t, err)
-	require.NoError(t, res.Body.Close())
-	assert.Equal(t, http.StatusOK, res.StatusCode)
+	status, body, _ = e.ask(t, http.MethodHead, "/health")
+	assert.Equal(t, http.StatusOK, status)
+	assert.Empty(t, body)
 }
 
 // assertHas asserts that the JSON object got has everything that want has.
@@ -126,13 +125,8 @@ func TestReadiness(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			e.set(test.change)
 			defer e.set(func(l *health.Local) { *l = healthy() })
-			status, body, _ := e.get(t, "/readyz")
-			assert.Equal(t, http.StatusServiceUnavailable, status)
-			var probe struct {
-				Status  string
-				Failing map[string]string
-			}
-			require.NoError(t, json.Unmarshal([]byte(body), &probe))
+			probe := e.readyz(t)
+			assert.Equal(t, http.StatusServiceUnavailable, probe.code)
 			assert.Equal(t, "not ready", probe.Status)
 			require.Len(t, probe.Failing, 1)
 			assert.Contains(t, probe.Failing[test.check], test.says)
@@ -142,7 +136,7 @@ func TestReadiness(t *testing.T) {
 			assert.Equal(t, "unhealthy", state.Status)
 			assert.Equal(t, probe.Failing, state.Failing)
 
-			status, _, _ = e.get(t, "/livez")
+			status, _, _ := e.get(t, "/livez")
 			assert.Equal(t, http.StatusOK, status, "the process itself is well")
 		})
 	}
@@ -234,15 +228,7 @@ func TestProcessWithoutStreams(t *testing.T) {
 		require.NoError(t, err)
 	}
 	alone.eventually(t, "the stream is seen", func(s state) bool { return s.code == http.StatusOK })
-	require.Eventually(t, func() bool {
-		_, body, _ := alone.get(t, "/health")
-		var got struct {
-			Stream struct {
-				LastSeq uint64 `json:"last_seq"`
-			}
-		}
-		return json.Unmarshal([]byte(body), &got) == nil && got.Stream.LastSeq == 2
-	}, natstest.Patience, 50*time.Millisecond)
+	alone.eventually(t, "its newest event is seen", func(s state) bool { return s.Stream.LastSeq == 2 })
 	status, _, _ := alone.get(t, "/readyz")
 	assert.Equal(t, http.StatusOK, status)
 }

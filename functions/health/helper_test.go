@@ -93,7 +93,14 @@ func startEdge(t *testing.T, nc *nats.Conn, change ...func(*health.Config)) *edg
 // get is a GET; the answer must be quick, complete and never stored.
 func (e *edge) get(t *testing.T, path string, header ...string) (status int, body string, res *http.Response) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, e.url+path, nil)
+	return e.ask(t, http.MethodGet, path, header...)
+}
+
+func (e *edge) ask(t *testing.T, method, path string, header ...string) (status int, body string, res *http.Response) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), natstest.Patience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, e.url+path, nil)
 	require.NoError(t, err)
 	for i := 0; i < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
@@ -120,6 +127,10 @@ type state struct {
 	AgeMS            int64             `json:"age_ms"`
 	NATS             string            `json:"nats"`
 	Failing          map[string]string `json:"failing"`
+	Stream           struct {
+		LastSeq uint64 `json:"last_seq"`
+		Lag     uint64 `json:"lag"`
+	} `json:"stream"`
 }
 
 func (e *edge) health(t *testing.T) (s state) {
@@ -131,21 +142,58 @@ func (e *edge) health(t *testing.T) (s state) {
 }
 
 // eventually waits until /health is as ok says.
-func (e *edge) eventually(t *testing.T, what string, ok func(state) bool) state {
+func (e *edge) eventually(t *testing.T, what string, ok func(state) bool) (s state) {
+	t.Helper()
+	eventually(t, what, func() (bool, any) {
+		s = e.health(t)
+		return ok(s), s
+	})
+	return s
+}
+
+// probe is /readyz, decoded.
+type probe struct {
+	code    int
+	Status  string            `json:"status"`
+	Failing map[string]string `json:"failing"`
+}
+
+func (e *edge) readyz(t *testing.T) (p probe) {
+	t.Helper()
+	code, body, _ := e.get(t, "/readyz")
+	require.NoError(t, json.Unmarshal([]byte(body), &p))
+	p.code = code
+	return p
+}
+
+// eventually waits in the test's own goroutine until look says yes; what it saw
+// last is shown when it never does.
+func eventually(t *testing.T, what string, look func() (ok bool, seen any)) {
 	t.Helper()
 	deadline, tick := time.After(natstest.Patience), time.NewTicker(10*time.Millisecond)
 	defer tick.Stop()
 	for {
-		s := e.health(t)
-		if ok(s) {
-			return s
+		ok, seen := look()
+		if ok {
+			return
 		}
 		select {
 		case <-tick.C:
 		case <-deadline:
-			require.FailNow(t, what, "/health is %+v", s)
+			require.FailNow(t, what, "%+v", seen)
 		}
 	}
+}
+
+// receive takes the next value of ch, which must come.
+func receive[T any](t *testing.T, ch <-chan T, what string) (v T) {
+	t.Helper()
+	select {
+	case v = <-ch:
+	case <-time.After(natstest.Patience):
+		require.FailNow(t, what)
+	}
+	return v
 }
 
 // record writes a producer's record with a time to live of its own.

@@ -179,9 +179,5 @@ func TestAWatcherThatNeverClosesIsLeftAlone(t *testing.T) {
 		health.Discard(unclosed{})
 		close(left)
 	}()
-	select {
-	case <-left:
-	case <-time.After(natstest.Patience):
-		require.Fail(t, "the process would never end")
-	}
+	receive(t, left, "the process would never end")
 }
