@@ -8,10 +8,14 @@ import (
 // Discard is what a watcher of the producers ends with.
 var Discard = discard
 
+// Grace is how much longer than its time to live a record is kept by a Health
+// in a hurry when NATS does not say that it expired.
+const Grace = 500 * time.Millisecond
+
 // Hurry makes h look often whether the producers' bucket is another one, and
 // wait for NATS only shortly.
 func Hurry(h *Health) {
-	h.producers.check, h.producers.timeout = 50*time.Millisecond, 500*time.Millisecond
+	h.producers.check, h.producers.timeout, h.producers.grace = 50*time.Millisecond, 500*time.Millisecond, Grace
 }
 
 // Demand is what asks the fleet only while somebody wants to know.

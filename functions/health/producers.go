@@ -57,14 +57,14 @@ type entry struct {
 
 // producers follows the records of the producers' bucket.
 type producers struct {
-	cfg            Config
-	check, timeout time.Duration
-	tried          bool                             // making the bucket was tried
-	now            atomic.Pointer[map[string]entry] // never changed once stored
+	cfg                   Config
+	check, timeout, grace time.Duration
+	tried                 bool                             // making the bucket was tried
+	now                   atomic.Pointer[map[string]entry] // never changed once stored
 }
 
 func newProducers(cfg Config) *producers {
-	p := &producers{cfg: cfg, check: bucketCheck, timeout: bucketTimeout}
+	p := &producers{cfg: cfg, check: bucketCheck, timeout: bucketTimeout, grace: expiryGrace}
 	p.now.Store(&map[string]entry{})
 	return p
 }
@@ -272,5 +272,5 @@ func (p *producers) apply(records map[string]entry, e jetstream.KeyValueEntry) {
 		p.cfg.Log.Debug("too many producers, one is not shown", "producer", name, "most", maxProducers)
 		return
 	}
-	records[name] = entry{state: state, until: time.Now().Add(r.TTL() + expiryGrace)}
+	records[name] = entry{state: state, until: time.Now().Add(r.TTL() + p.grace)}
 }
