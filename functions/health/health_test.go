@@ -87,6 +87,10 @@ func TestRootForBrowsers(t *testing.T) {
 		{"JSON rather than a page", "text/html;q=0.5, application/json", false},
 		{"a page refused", "text/html;q=0", false},
 		{"nonsense", "text/html;q=x,;;,", false},
+		{"a page rather than JSON", "application/json;q=0.8, text/html;q=0.9", true},
+		{"either, a page first", "text/html, application/json", true},
+		{"in capitals", "TEXT/HTML", true},
+		{"something else", "image/png", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			status, body, res := with.get(t, "/", "Accept", test.accept)

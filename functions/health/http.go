@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/elnormous/contenttype"
 	"github.com/julienschmidt/httprouter"
 )
 
@@ -182,34 +183,16 @@ func (h *Health) write(w http.ResponseWriter, status int, mediaType string, body
 	_, _ = w.Write(body) // who asked may be gone
 }
 
-// prefersHTML reports whether an Accept header names text/html, and not JSON
-// with a higher weight (RFC 9110, 12.5.1). Wildcards alone mean JSON, which is
-// what curl gets.
-func prefersHTML(accept []string) bool {
-	html, json := 0.0, 0.0
-	for part := range strings.SplitSeq(strings.Join(accept, ","), ",") {
-		mediaType, params, _ := strings.Cut(part, ";")
-		switch strings.ToLower(strings.TrimSpace(mediaType)) {
-		case "text/html":
-			html = max(html, weight(params))
-		case "application/json":
-			json = max(json, weight(params))
-		}
-	}
-	return html > 0 && html >= json
+// The media types of the root. A client that takes either gets the first, as
+// curl does.
+var rootTypes = []contenttype.MediaType{
+	contenttype.NewMediaType("application/json"),
+	contenttype.NewMediaType("text/html"),
 }
 
-// weight is the q among the parameters of a media range, 1 without one.
-func weight(params string) float64 {
-	for param := range strings.SplitSeq(params, ";") {
-		name, value, _ := strings.Cut(strings.TrimSpace(param), "=")
-		if strings.EqualFold(name, "q") {
-			q, err := strconv.ParseFloat(value, 64)
-			if err != nil {
-				return 0
-			}
-			return q
-		}
-	}
-	return 1
+// prefersHTML reports whether an Accept header (RFC 9110, 12.5.1) prefers a page
+// to JSON. One that cannot be read, or takes neither, means JSON.
+func prefersHTML(accept []string) bool {
+	chosen, _, err := contenttype.GetAcceptableMediaTypeFromHeader(strings.Join(accept, ","), rootTypes)
+	return err == nil && chosen.Type == "text"
 }
