@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// demand runs refresh while somebody wants what it brings: at most once every
-// pause, and for as long as keep after the last time somebody asked.
+// demand calls refresh while somebody wants what it brings: at least a pause
+// after the last call, and no longer than keep after somebody last asked.
 type demand struct {
 	refresh func(context.Context) // bounds itself in time
 	pause   func() time.Duration
@@ -15,17 +15,17 @@ type demand struct {
 
 	wake chan struct{} // of one: an ask that run has not seen
 
-	mu    sync.Mutex
-	asked time.Time
-	ended time.Time     // of the last refresh
-	round chan struct{} // closed at the end of the next refresh
+	mu        sync.Mutex
+	asked     time.Time     // when somebody last asked
+	refreshed time.Time     // when the last refresh ended
+	next      chan struct{} // closed when the next refresh ends
 }
 
 func newDemand(refresh func(context.Context), pause func() time.Duration, keep time.Duration) *demand {
 	return &demand{
 		refresh: refresh, pause: pause, keep: keep,
-		wake:  make(chan struct{}, 1),
-		round: make(chan struct{}),
+		wake: make(chan struct{}, 1),
+		next: make(chan struct{}),
 	}
 }
 
@@ -39,7 +39,7 @@ func (d *demand) run(ctx context.Context) {
 		}
 		for d.wanted() && ctx.Err() == nil {
 			d.refresh(ctx)
-			d.end()
+			d.ended()
 			select {
 			case <-time.After(d.pause()):
 			case <-ctx.Done():
@@ -54,12 +54,13 @@ func (d *demand) wanted() bool {
 	return time.Since(d.asked) <= d.keep
 }
 
-func (d *demand) end() {
+// ended notes the end of a refresh and releases those who wait for it.
+func (d *demand) ended() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.ended = time.Now()
-	close(d.round)
-	d.round = make(chan struct{})
+	d.refreshed = time.Now()
+	close(d.next)
+	d.next = make(chan struct{})
 }
 
 // ask says that the result is wanted, and does not wait for it.
@@ -73,19 +74,19 @@ func (d *demand) ask() {
 	}
 }
 
-// wait asks, and waits until the last refresh is no older than a pause and a
-// bit, at most as long as ctx and most allow.
-func (d *demand) wait(ctx context.Context, most time.Duration) {
+// wait asks. Where the last refresh is older than a pause and a limit, it waits
+// for the next one to end, but no longer than limit and ctx allow.
+func (d *demand) wait(ctx context.Context, limit time.Duration) {
 	d.mu.Lock()
-	old, round := time.Since(d.ended) > d.pause()+most, d.round
+	old, next := time.Since(d.refreshed) > d.pause()+limit, d.next
 	d.mu.Unlock()
 	d.ask()
 	if !old {
 		return
 	}
 	select {
-	case <-round:
-	case <-time.After(most):
+	case <-next:
+	case <-time.After(limit):
 	case <-ctx.Done():
 	}
 }

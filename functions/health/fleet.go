@@ -50,11 +50,11 @@ type others struct {
 // fleet is the instances that serve the same JetStream stream from the same
 // NATS account.
 type fleet struct {
-	cfg  Config
-	own  func() Local
-	asks *demand
-	id   atomic.Value // string: this process in the fleet, "" before it joined
-	last atomic.Value // others
+	cfg    Config
+	own    func() Local
+	demand *demand
+	id     atomic.Value // string: this process in the fleet, "" before it joined
+	last   atomic.Value // others
 }
 
 func newFleet(cfg Config, own func() Local) *fleet {
@@ -62,7 +62,7 @@ func newFleet(cfg Config, own func() Local) *fleet {
 	f.id.Store("")
 	f.last.Store(others{})
 	// Half an interval more, so that a heartbeat in time finds a fresh count.
-	f.asks = newDemand(f.refresh, f.pause, cfg.Heartbeat*3/2)
+	f.demand = newDemand(f.refresh, f.pause, cfg.Heartbeat*3/2)
 	return f
 }
 

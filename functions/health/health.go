@@ -1,15 +1,16 @@
 // Package health answers who asks how this process and its fleet are: /,
 // /health, /livez and /readyz.
 //
-// It knows its own process by a function (Config.Local), the other instances
-// by asking them over NATS, and the producers by their records in a KV bucket.
-// Handlers answer with what is known: they wait at most answerWithin for the
-// fleet, and never for a NATS that is down. Run owns all goroutines and the
-// fleet's service; it returns when they have ended. Run does not need NATS to
-// be there, it keeps trying.
+// A function (Config.Local) tells it of its own process, the other instances
+// answer its questions over NATS, and the producers write records to a KV
+// bucket. Handlers answer with what is known: they wait at most answerWithin for
+// something newer. Run owns all goroutines and this process's membership of the
+// fleet; it returns when they have ended. Run may begin while NATS is down: it
+// keeps trying.
 package health
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,15 +26,15 @@ import (
 )
 
 const (
-	// DefaultReadyLag is READY_LAG: how many events the feed may be behind.
+	// DefaultReadyLag is READY_LAG unless told otherwise.
 	DefaultReadyLag = 10_000
-	// DefaultHeartbeat is HEARTBEAT_INTERVAL.
+	// DefaultHeartbeat is HEARTBEAT_INTERVAL unless told otherwise.
 	DefaultHeartbeat = 30 * time.Second
 
 	// beatGrace is how much longer than HEARTBEAT_INTERVAL a heartbeat loop may
 	// take on a busy machine before it counts as stopped.
 	beatGrace = time.Second
-	// answerWithin is how long a handler waits for a count that is too old.
+	// answerWithin is how long a handler waits for what it knows to be renewed.
 	answerWithin = 250 * time.Millisecond
 )
 
@@ -46,12 +47,12 @@ type Local struct {
 	LastBeat time.Time
 	NATS     bool   // the connection is up
 	Stream   string // the JetStream stream's name
-	Present  bool   // the JetStream stream exists and the feed reads it
+	Present  bool   // the JetStream stream exists and the feed, if any, reads it
 	Loaded   bool   // the ring is loaded
-	FirstSeq uint64 // of the JetStream stream at the last check
-	LastSeq  uint64
+	FirstSeq uint64 // of the JetStream stream when it was last looked up
+	LastSeq  uint64 // likewise
 	Position uint64 // sequence up to which the feed has read
-	Lag      uint64 // events the feed is behind
+	Lag      uint64 // events that the feed is behind the stream
 	Draining bool   // the process is about to end
 }
 
@@ -63,26 +64,27 @@ type Config struct {
 	// Stream is the JetStream stream to look for when Local is nil,
 	// event.DefaultStream when empty.
 	Stream string
-	// Conn is a connection that reconnects for ever; its closed and error
-	// handlers must be set before Run (nats.go/micro hooks itself between).
+	// Conn is a connection that reconnects for ever. Its closed and error
+	// handlers must be set before Run, which wraps them (nats.go/micro).
 	Conn *nats.Conn
 	JS   jetstream.JetStream
-	// ReadyLag is READY_LAG in events, DefaultReadyLag when 0.
+	// ReadyLag is READY_LAG, the most events that the feed of a ready process
+	// is behind; DefaultReadyLag when 0.
 	ReadyLag uint64
-	// Heartbeat is HEARTBEAT_INTERVAL, DefaultHeartbeat when 0. The fleet is
-	// counted on while somebody asks at least once in it, and a heartbeat loop
+	// Heartbeat is HEARTBEAT_INTERVAL, DefaultHeartbeat when 0. Whoever calls
+	// Clients once in it gets a count that is always fresh; a heartbeat loop
 	// that does not come round in it has stopped.
 	Heartbeat time.Duration
 	// CreateBucket lets Run create the producers' bucket, with Replicas, when
-	// there is none. Without the right to, Run lives with what there is.
+	// there is none. If NATS refuses, Run waits for somebody else to create it.
 	CreateBucket bool
 	Replicas     int
-	// Instance names this process, Version its program; for people only.
+	// Instance names this process and Version its program, for people to read.
 	Instance string
 	Version  string
 	// Console says that this process serves /console.
 	Console bool
-	// Log is where changes are told; nil for silence.
+	// Log is the logger; nil for silence.
 	Log *slog.Logger
 }
 
@@ -91,28 +93,20 @@ type Health struct {
 	cfg       Config
 	fleet     *fleet
 	producers *producers
-	alone     *alone // nil when cfg.Local is there
+	lookup    *lookup // only where Config.Local is nil
 	draining  atomic.Bool
 }
 
-// New makes a Health. Its handlers answer at once; they know of others while
-// Run runs.
+// New makes a Health. Its handlers answer from the start, but know nothing of
+// other instances and of producers before Run.
 func New(cfg Config) *Health {
-	if cfg.ReadyLag == 0 {
-		cfg.ReadyLag = DefaultReadyLag
-	}
-	if cfg.Heartbeat <= 0 {
-		cfg.Heartbeat = DefaultHeartbeat
-	}
-	if cfg.Stream == "" {
-		cfg.Stream = event.DefaultStream
-	}
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
-	}
+	cfg.ReadyLag = cmp.Or(cfg.ReadyLag, DefaultReadyLag)
+	cfg.Heartbeat = cmp.Or(cfg.Heartbeat, DefaultHeartbeat)
+	cfg.Stream = cmp.Or(cfg.Stream, event.DefaultStream)
+	cfg.Log = cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))
 	h := &Health{cfg: cfg, producers: newProducers(cfg)}
 	if cfg.Local == nil {
-		h.alone = newAlone(cfg)
+		h.lookup = newLookup(cfg)
 	}
 	h.fleet = newFleet(cfg, h.own)
 	return h
@@ -126,10 +120,10 @@ func (h *Health) Run(ctx context.Context) error {
 		return fmt.Errorf("join the fleet: %w", err)
 	}
 	var wg sync.WaitGroup
-	wg.Go(func() { h.fleet.asks.run(ctx) })
+	wg.Go(func() { h.fleet.demand.run(ctx) })
 	wg.Go(func() { h.producers.run(ctx) })
-	if h.alone != nil {
-		wg.Go(func() { h.alone.asks.run(ctx) })
+	if h.lookup != nil {
+		wg.Go(func() { h.lookup.demand.run(ctx) })
 	}
 	<-ctx.Done()
 	if err := leave(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
@@ -139,12 +133,13 @@ func (h *Health) Run(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-// Clients is the number of open streams of the whole fleet: of this process
-// now, of the others at most about a second ago while NATS is up and somebody
-// asks at least once in a heartbeat. What is unknown counts as none. It never
-// blocks.
+// Clients is the number of open streams of the whole fleet. Those of this
+// process are counted at the call. Those of the others come from the last count,
+// which is about a second old as long as NATS is up and Clients is called once
+// in every heartbeat interval. Instances that have never answered count as none.
+// Clients never blocks.
 func (h *Health) Clients() int {
-	h.fleet.asks.ask()
+	h.fleet.demand.ask()
 	return h.own().Clients + h.fleet.known().clients
 }
 
@@ -152,11 +147,11 @@ func (h *Health) Clients() int {
 // to end.
 func (h *Health) Drain() { h.draining.Store(true) }
 
-// own is the state of this process, as far as known without waiting.
+// own is the state of this process, as far as it is known without waiting.
 func (h *Health) own() Local {
 	var l Local
-	if h.alone != nil {
-		l = h.alone.local()
+	if h.lookup != nil {
+		l = h.lookup.local()
 	} else {
 		l = h.cfg.Local()
 	}
@@ -167,11 +162,10 @@ func (h *Health) own() Local {
 	return l
 }
 
-// current is own after a short wait for what a process without streams has to
-// ask NATS for.
+// current is own after a short wait for a new look-up, where own comes from one.
 func (h *Health) current(ctx context.Context) Local {
-	if h.alone != nil {
-		h.alone.asks.wait(ctx, answerWithin)
+	if h.lookup != nil {
+		h.lookup.demand.wait(ctx, answerWithin)
 	}
 	return h.own()
 }

@@ -70,7 +70,7 @@ type probeBody struct {
 // root tells that the server runs, for how many clients and what it offers; a
 // browser gets it as a page.
 func (h *Health) root(w http.ResponseWriter, r *http.Request, _ httprouter.Params) {
-	h.fleet.asks.wait(r.Context(), answerWithin)
+	h.fleet.demand.wait(r.Context(), answerWithin)
 	clients := h.Clients()
 	w.Header().Set("Vary", "Accept")
 	if prefersHTML(r.Header.Values("Accept")) {
@@ -92,7 +92,7 @@ func (h *Health) root(w http.ResponseWriter, r *http.Request, _ httprouter.Param
 // health tells all there is to know, and by its status whether this process
 // can serve.
 func (h *Health) health(w http.ResponseWriter, r *http.Request, _ httprouter.Params) {
-	h.fleet.asks.wait(r.Context(), answerWithin)
+	h.fleet.demand.wait(r.Context(), answerWithin)
 	l, others := h.current(r.Context()), h.fleet.known()
 	body := healthBody{
 		Status:           "healthy",
@@ -109,7 +109,7 @@ func (h *Health) health(w http.ResponseWriter, r *http.Request, _ httprouter.Par
 	// An edge tells of its own heartbeats, whatever other edges do; a process
 	// that serves no streams tells whether any edge sends them.
 	body.Producers[heartbeatProducer] = stateMissing
-	if l.Heartbeat || h.alone != nil && others.heartbeat {
+	if l.Heartbeat || h.lookup != nil && others.heartbeat {
 		body.Producers[heartbeatProducer] = stateRunning
 	}
 	if l.NATS {
