@@ -16,15 +16,22 @@ import (
 const (
 	// serviceName is the fleet's name among NATS services (ADR-32).
 	serviceName = "sluice-edge"
-	// statusSubject is the service's one endpoint: any instance answers with
-	// its report. It lies below $SRV so that an edge needs no further right.
+	// fallbackVersion is told when ours is no SemVer, which a service must have.
+	fallbackVersion = "0.0.0"
+	// statusSubject is the service's one endpoint: one of the instances answers
+	// with its report. An edge needs the right to $SRV.> anyway, so no other one
+	// for it.
 	statusSubject = micro.APIPrefix + ".STATUS." + serviceName
+	// statsSubject is answered by every instance with its statistics.
+	statsSubject = micro.APIPrefix + ".STATS." + serviceName
+	// streamKey is where a service's metadata has the JetStream stream.
+	streamKey = "stream"
 
 	fleetPause   = time.Second            // between two counts, at least
-	fleetQuiet   = 100 * time.Millisecond // without an answer: all have answered
 	fleetTimeout = time.Second            // for one count
+	fleetQuiet   = 100 * time.Millisecond // after an answer: there are no more
 	// fleetRate bounds what counting costs: a large fleet is counted less
-	// often, so that no process handles more answers a second than this.
+	// often, so that no process reads more answers a second than this.
 	fleetRate = 100
 	// maxInstances and maxAnswers bound one count, in answers and in bytes.
 	maxInstances = 4096
@@ -39,35 +46,36 @@ type report struct {
 	Heartbeat bool   `json:"heartbeat"`
 }
 
-// others is what is known of the other instances.
+// others is a count of the other instances.
 type others struct {
 	clients   int
 	instances int
 	heartbeat bool      // one of them sends heartbeats
-	at        time.Time // zero: nothing was ever known
+	at        time.Time // when they were counted; zero: never
 }
 
-// fleet is the instances that serve the same JetStream stream from the same
+// fleet counts the instances that serve the same JetStream stream from the same
 // NATS account.
 type fleet struct {
 	cfg    Config
 	own    func() Local
 	demand *demand
-	id     atomic.Value // string: this process in the fleet, "" before it joined
-	last   atomic.Value // others
+	id     atomic.Pointer[string] // of this process in the fleet; empty before join
+	last   atomic.Pointer[others] // the last count
 }
 
 func newFleet(cfg Config, own func() Local) *fleet {
 	f := &fleet{cfg: cfg, own: own}
-	f.id.Store("")
-	f.last.Store(others{})
-	// Half an interval more, so that a heartbeat in time finds a fresh count.
+	f.id.Store(new(string))
+	f.last.Store(new(others))
+	// Half an interval more than the heartbeats need, which ask once in each:
+	// so they always find a fresh count.
 	f.demand = newDemand(f.refresh, f.pause, cfg.Heartbeat*3/2)
 	return f
 }
 
 // known is the last count.
-func (f *fleet) known() others { return f.last.Load().(others) }
+func (f *fleet) known() others { return *f.last.Load() }
 
 func (f *fleet) pause() time.Duration {
 	return max(fleetPause, time.Duration(f.known().instances)*time.Second/fleetRate)
@@ -78,15 +86,15 @@ func (f *fleet) report() report {
 	return report{Clients: l.Clients, Position: l.Position, Lag: l.Lag, Heartbeat: l.Heartbeat}
 }
 
-// join makes this process answer to the others until leave, also over an
-// outage of NATS.
+// join makes this process answer the others' questions until leave is called,
+// also after an outage of NATS.
 func (f *fleet) join() (leave func() error, err error) {
 	config := micro.Config{
 		Name:        serviceName,
 		Version:     strings.TrimPrefix(f.cfg.Version, "v"),
 		Description: "Sluice streaming edge",
 		Metadata: map[string]string{
-			"stream":   f.own().Stream,
+			streamKey:  f.own().Stream,
 			"instance": f.cfg.Instance,
 			"version":  f.cfg.Version,
 		},
@@ -98,13 +106,14 @@ func (f *fleet) join() (leave func() error, err error) {
 	}
 	service, err := micro.AddService(f.cfg.Conn, config)
 	if errors.Is(err, micro.ErrConfigValidation) {
-		config.Version = "0.0.0" // ours is no SemVer, which the service insists on
+		config.Version = fallbackVersion
 		service, err = micro.AddService(f.cfg.Conn, config)
 	}
 	if err != nil {
 		return nil, err
 	}
-	f.id.Store(service.Info().ID)
+	id := service.Info().ID
+	f.id.Store(&id)
 	return service.Stop, nil
 }
 
@@ -120,11 +129,10 @@ func (f *fleet) refresh(ctx context.Context) {
 		f.cfg.Log.Debug("the fleet is not counted", "err", err)
 		return
 	}
-	f.last.Store(now)
+	f.last.Store(&now)
 }
 
-// count asks all instances and adds up the answers of the others. It fails
-// when not even this process answered.
+// count asks all instances and adds up the answers of the others.
 func (f *fleet) count(ctx context.Context) (others, error) {
 	inbox := f.cfg.Conn.NewInbox()
 	sub, err := f.cfg.Conn.SubscribeSync(inbox)
@@ -135,10 +143,16 @@ func (f *fleet) count(ctx context.Context) (others, error) {
 	if err := sub.SetPendingLimits(maxInstances, maxAnswers); err != nil {
 		return others{}, err
 	}
-	if err := f.cfg.Conn.PublishRequest(micro.APIPrefix+".STATS."+serviceName, inbox, nil); err != nil {
+	if err := f.cfg.Conn.PublishRequest(statsSubject, inbox, nil); err != nil {
 		return others{}, err
 	}
-	self, stream := f.id.Load().(string), f.own().Stream
+	return f.sum(ctx, sub)
+}
+
+// sum reads the answers until there are no more. It fails when not even this
+// process has answered.
+func (f *fleet) sum(ctx context.Context, sub *nats.Subscription) (others, error) {
+	self, stream := *f.id.Load(), f.own().Stream
 	sum, seen := others{}, map[string]bool{}
 	for wait := fleetTimeout; len(seen) < maxInstances; wait = fleetQuiet {
 		m, err := next(ctx, sub, wait)
@@ -149,10 +163,11 @@ func (f *fleet) count(ctx context.Context) (others, error) {
 			return others{}, err
 		}
 		stats, r, err := parseAnswer(m)
-		if err != nil || stats.Metadata["stream"] != stream || seen[stats.ID] {
+		if err != nil || stats.Metadata[streamKey] != stream || seen[stats.ID] {
 			continue
 		}
-		if seen[stats.ID] = true; stats.ID == self {
+		seen[stats.ID] = true
+		if stats.ID == self {
 			continue
 		}
 		sum.clients += r.Clients
@@ -160,18 +175,20 @@ func (f *fleet) count(ctx context.Context) (others, error) {
 		sum.heartbeat = sum.heartbeat || r.Heartbeat
 	}
 	if len(seen) == 0 {
-		return others{}, errors.New("nobody answered, not even this process: may it publish $SRV.STATS.> and answer requests?")
+		return others{}, errors.New("nobody answered, not even this process: may it publish " + statsSubject + " and answer requests?")
 	}
 	sum.at = time.Now()
 	return sum, ctx.Err()
 }
 
+// next waits for an answer for as long as wait and ctx allow.
 func next(ctx context.Context, sub *nats.Subscription, wait time.Duration) (*nats.Msg, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	return sub.NextMsgWithContext(ctx)
 }
 
+// parseAnswer takes an instance's report out of its statistics.
 func parseAnswer(m *nats.Msg) (stats micro.Stats, r report, err error) {
 	if err := json.Unmarshal(m.Data, &stats); err != nil {
 		return stats, r, fmt.Errorf("statistics of %s: %w", serviceName, err)

@@ -5,15 +5,13 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
-	"github.com/elnormous/contenttype"
 	"github.com/julienschmidt/httprouter"
 )
 
-// staleAfter is the age from which a count of the fleet is no longer called
-// fresh; counting once a second and waiting for the answers stays below it.
+// staleAfter is the age from which a count of the fleet is stale. Counts once a
+// second, with the wait for their answers, stay below it.
 const staleAfter = 2 * time.Second
 
 // What /health says of the count of the fleet.
@@ -67,8 +65,8 @@ type probeBody struct {
 	Failing map[string]string `json:"failing,omitempty"`
 }
 
-// root tells that the server runs, for how many clients and what it offers; a
-// browser gets it as a page.
+// root says that the server runs, how many clients it has and what it offers; a
+// browser gets that as a page.
 func (h *Health) root(w http.ResponseWriter, r *http.Request, _ httprouter.Params) {
 	h.fleet.demand.wait(r.Context(), answerWithin)
 	clients := h.Clients()
@@ -89,8 +87,8 @@ func (h *Health) root(w http.ResponseWriter, r *http.Request, _ httprouter.Param
 	h.respond(w, http.StatusOK, body)
 }
 
-// health tells all there is to know, and by its status whether this process
-// can serve.
+// health says all that is known; its status code says whether this process can
+// serve.
 func (h *Health) health(w http.ResponseWriter, r *http.Request, _ httprouter.Params) {
 	h.fleet.demand.wait(r.Context(), answerWithin)
 	l, others := h.current(r.Context()), h.fleet.known()
@@ -99,26 +97,16 @@ func (h *Health) health(w http.ResponseWriter, r *http.Request, _ httprouter.Par
 		ConnectedClients: l.Clients + others.clients,
 		Producers:        h.producers.states(),
 		Instances:        1 + others.instances,
-		Fleet:            fleetFresh,
 		NATS:             "disconnected",
 		Stream:           streamBody{Name: l.Stream, Present: l.Present, FirstSeq: l.FirstSeq, LastSeq: l.LastSeq, Lag: l.Lag},
 		Failing:          h.failing(l),
 		Instance:         h.cfg.Instance,
 		Version:          h.cfg.Version,
 	}
-	// An edge tells of its own heartbeats, whatever other edges do; a process
-	// that serves no streams tells whether any edge sends them.
-	body.Producers[heartbeatProducer] = stateMissing
-	if l.Heartbeat || h.lookup != nil && others.heartbeat {
-		body.Producers[heartbeatProducer] = stateRunning
-	}
+	body.Producers[heartbeatProducer] = h.heartbeat(l, others)
+	body.Fleet, body.AgeMS = others.freshness()
 	if l.NATS {
 		body.NATS = "connected"
-	}
-	if others.at.IsZero() {
-		body.Fleet = fleetUnknown
-	} else if age := time.Since(others.at); age > staleAfter {
-		body.Fleet, body.AgeMS = fleetStale, age.Milliseconds()
 	}
 	status := http.StatusOK
 	if len(body.Failing) > 0 {
@@ -127,23 +115,46 @@ func (h *Health) health(w http.ResponseWriter, r *http.Request, _ httprouter.Par
 	h.respond(w, status, body)
 }
 
-// livez is for those who restart a process that hangs: it asks nobody else.
+// heartbeat is the state of the heartbeat producer. An edge tells of its own
+// heartbeats, whatever other edges do; a process that serves no streams tells
+// whether any edge sends them.
+func (h *Health) heartbeat(l Local, others others) string {
+	if l.Heartbeat || h.lookup != nil && others.heartbeat {
+		return stateRunning
+	}
+	return stateMissing
+}
+
+// freshness is what /health says of the age of a count; ageMS only where that
+// is stale.
+func (o others) freshness() (fleet string, ageMS int64) {
+	age := time.Since(o.at)
+	switch {
+	case o.at.IsZero():
+		return fleetUnknown, 0
+	case age > staleAfter:
+		return fleetStale, age.Milliseconds()
+	default:
+		return fleetFresh, 0
+	}
+}
+
+// livez is for what restarts a process that hangs: it depends on nothing else.
 func (h *Health) livez(w http.ResponseWriter, _ *http.Request, _ httprouter.Params) {
 	h.respond(w, http.StatusOK, probeBody{Status: "alive"})
 }
 
-// readyz is for those who send clients here.
+// readyz is for what sends clients to this process.
 func (h *Health) readyz(w http.ResponseWriter, r *http.Request, _ httprouter.Params) {
-	failing := h.failing(h.current(r.Context()))
-	if len(failing) > 0 {
+	if failing := h.failing(h.current(r.Context())); len(failing) > 0 {
 		h.respond(w, http.StatusServiceUnavailable, probeBody{Status: "not ready", Failing: failing})
 		return
 	}
 	h.respond(w, http.StatusOK, probeBody{Status: "ready"})
 }
 
-// failing is what keeps a process in the state l from serving: check and
-// reason.
+// failing is what keeps a process in the state l from serving: the name of each
+// check that fails, and why.
 func (h *Health) failing(l Local) map[string]string {
 	failing := map[string]string{}
 	if !l.NATS {
@@ -181,18 +192,4 @@ func (h *Health) write(w http.ResponseWriter, status int, mediaType string, body
 	header.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // who asked may be gone
-}
-
-// The media types of the root. A client that takes either gets the first, as
-// curl does.
-var rootTypes = []contenttype.MediaType{
-	contenttype.NewMediaType("application/json"),
-	contenttype.NewMediaType("text/html"),
-}
-
-// prefersHTML reports whether an Accept header (RFC 9110, 12.5.1) prefers a page
-// to JSON. One that cannot be read, or takes neither, means JSON.
-func prefersHTML(accept []string) bool {
-	chosen, _, err := contenttype.GetAcceptableMediaTypeFromHeader(strings.Join(accept, ","), rootTypes)
-	return err == nil && chosen.Type == "text"
 }

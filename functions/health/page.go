@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"html/template"
 	"net/http"
+	"strings"
+
+	"github.com/elnormous/contenttype"
 )
 
-// page is the root for browsers. Its links are relative: a proxy may have put
-// the server under a path.
+// page is the root for browsers. Its links are relative, for a proxy may serve
+// it under another path.
 var page = template.Must(template.New("root").Parse(`<!doctype html>
 <html lang="en">
 <head>
@@ -37,8 +40,22 @@ func (h *Health) page(w http.ResponseWriter, clients int) {
 		Console bool
 	}{clients, h.cfg.Console})
 	if err != nil { // cannot be: the template is fixed
-		h.cfg.Log.Error("the root page", "err", err)
+		h.cfg.Log.Error("the root page cannot be made", "err", err)
 	}
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 	h.write(w, http.StatusOK, "text/html; charset=utf-8", text.Bytes())
+}
+
+// The media types of the root. A client that takes either gets the first, as
+// curl does.
+var rootTypes = []contenttype.MediaType{
+	contenttype.NewMediaType("application/json"),
+	contenttype.NewMediaType("text/html"),
+}
+
+// prefersHTML reports whether an Accept header (RFC 9110, 12.5.1) prefers a page
+// to JSON. One that cannot be read, or takes neither, means JSON.
+func prefersHTML(accept []string) bool {
+	chosen, _, err := contenttype.GetAcceptableMediaTypeFromHeader(strings.Join(accept, ","), rootTypes)
+	return err == nil && chosen.Type == "text"
 }
