@@ -16,139 +16,162 @@ import (
 	"sluice/publisher/event"
 )
 
-// heartbeatProducer is the name under which the edges' own heartbeat loop is
-// shown. No record may have it.
+// heartbeatProducer is the name under which /health shows the edge's own
+// heartbeat loop. A record under this name is not shown.
 const heartbeatProducer = "heartbeat_producer"
 
 // What /health says of a producer.
 const (
 	stateRunning = "running"
 	stateIdle    = "idle"    // its last run went well
-	stateFailed  = "failed"  // its last run did not
+	stateFailed  = "failed"  // its last run failed
 	stateMissing = "missing" // it has not reported for three of its periods, or never
 )
 
+// states is what /health says of the states that producers write.
+var states = map[string]string{
+	event.ProducerRunning: stateRunning,
+	event.ProducerOK:      stateIdle,
+	event.ProducerFailed:  stateFailed,
+}
+
 const (
-	// maxProducers is how many producers are shown beside the two that
-	// always are.
+	// maxProducers is how many producers are shown, without the two that always
+	// are.
 	maxProducers = 100
 
-	// While there is no bucket, or NATS does not answer, the next attempt
-	// waits firstRetry, then longer and longer up to about lastRetry.
+	// firstRetry is the pause after the first attempt to read the bucket that
+	// fails, for want of a bucket or of NATS. Pauses double up to lastRetry.
 	firstRetry = 250 * time.Millisecond
 	lastRetry  = 15 * time.Second
-	// bucketCheck is how often the bucket is looked up: a watcher does not
-	// notice that another one has taken its place.
+	// bucketCheck is the time between two checks whether the bucket is still the
+	// same: a watcher does not notice when it is deleted and created anew.
 	bucketCheck = 15 * time.Second
-	// bucketTimeout bounds each attempt to open it, and each look-up.
+	// bucketTimeout bounds each attempt to open the bucket, and each check.
 	bucketTimeout = 2 * time.Second
-	// watcherEnds is how long a watcher may take to end.
-	watcherEnds = 500 * time.Millisecond
-	// expiryGrace is how much longer than its time to live a record is kept
-	// when NATS does not say that it expired, because NATS is down.
+	// watcherTimeout bounds the end of a watcher.
+	watcherTimeout = 500 * time.Millisecond
+	// expiryGrace is how much longer than its time to live a record is shown
+	// when NATS is down and cannot say that it has expired.
 	expiryGrace = 5 * time.Second
 )
 
-// entry is the last record of one producer.
-type entry struct {
+// record is what is known of one producer.
+type record struct {
 	state string
-	until time.Time
+	until time.Time // after it the record counts as expired
 }
 
-// producers follows the records of the producers' bucket.
+// records are the records by the names of their producers.
+type records map[string]record
+
+// bucket is the producers' bucket as it was opened.
+type bucket struct {
+	kv      jetstream.KeyValue
+	created time.Time // tells it from a later bucket of the same name
+}
+
+// producers follows the records of the producers' bucket. The goroutine of run
+// owns all of it but last.
 type producers struct {
 	cfg                   Config
 	check, timeout, grace time.Duration
-	tried                 bool                             // making the bucket was tried
-	now                   atomic.Pointer[map[string]entry] // never changed once stored
+	createTried           bool
+	last                  atomic.Pointer[records] // what it points to never changes
 }
 
 func newProducers(cfg Config) *producers {
 	p := &producers{cfg: cfg, check: bucketCheck, timeout: bucketTimeout, grace: expiryGrace}
-	p.now.Store(&map[string]entry{})
+	p.last.Store(&records{})
 	return p
 }
 
 // states is the state of each known producer; event_producer is always one.
 func (p *producers) states() map[string]string {
-	states := map[string]string{event.DefaultProducer: stateMissing}
-	for name, e := range *p.now.Load() {
-		if time.Now().Before(e.until) {
-			states[name] = e.state
+	now, found := time.Now(), map[string]string{event.DefaultProducer: stateMissing}
+	for name, r := range *p.last.Load() {
+		if now.Before(r.until) {
+			found[name] = r.state
 		}
 	}
-	return states
+	return found
 }
 
-// run follows the records until ctx ends, from the start again whenever the
-// connection came back: the server may have forgotten the watcher.
+// run follows the records until ctx ends. It reads all of them again whenever
+// the connection comes back, for the server may have forgotten the watcher.
 func (p *producers) run(ctx context.Context) {
 	connected := p.cfg.Conn.StatusChanged(nats.CONNECTED)
 	defer p.cfg.Conn.RemoveStatusListener(connected)
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval, wait.Multiplier = firstRetry, lastRetry, 2
-	told := ""
+	logged := "" // the last error, which is not logged twice in a row
 	ready := func() {
 		wait.Reset()
-		told = ""
+		logged = ""
 	}
 	for ctx.Err() == nil {
 		err := p.follow(ctx, connected, ready)
 		if err == nil {
 			continue
 		}
-		if said := err.Error(); said != told && ctx.Err() == nil {
-			told = said
+		if err.Error() != logged && ctx.Err() == nil {
+			logged = err.Error()
 			p.cfg.Log.Debug("the producers' records cannot be read yet", "bucket", event.ProducersBucket, "err", err)
 		}
 		select {
 		case <-time.After(wait.NextBackOff()):
 		case _, open := <-connected:
-			if wait.Reset(); !open {
-				connected = nil // closed for good
+			wait.Reset()
+			if !open {
+				connected = nil // the connection is closed for good
 			}
 		case <-ctx.Done():
 		}
 	}
 }
 
-// follow reads the records until that has to begin again (nil), cannot be done
-// at the moment, or ctx ends. It calls ready once it has read all there are.
+// follow opens the bucket and reads its records. It returns nil when that has to
+// begin again, and else why it cannot go on. It calls ready once it has read all
+// the records that there are.
 func (p *producers) follow(ctx context.Context, connected <-chan nats.Status, ready func()) error {
 	if !p.cfg.Conn.IsConnected() {
 		return nats.ErrDisconnected
 	}
-	kv, created, err := p.open(ctx)
+	b, err := p.open(ctx)
 	if err != nil {
 		return err
 	}
-	watcher, stop, err := p.watch(ctx, kv)
+	watcher, stop, err := p.watch(ctx, b.kv)
 	if err != nil {
 		return err
 	}
 	defer stop()
+	return p.read(ctx, b, watcher, connected, ready)
+}
 
+// read is follow's loop.
+func (p *producers) read(ctx context.Context, b bucket, w jetstream.KeyWatcher, connected <-chan nats.Status, ready func()) error {
 	check := time.NewTicker(p.check)
 	defer check.Stop()
-	records, complete := map[string]entry{}, false
+	all, complete := records{}, false
 	for {
 		select {
-		case e, ok := <-watcher.Updates():
+		case e, open := <-w.Updates():
 			switch {
-			case !ok:
+			case !open:
 				return errors.New("the watcher ended")
 			case e == nil: // all that was there has come
 				complete = true
 				ready()
 			default:
-				p.apply(records, e)
+				p.apply(all, e)
 			}
 			if complete {
-				now := maps.Clone(records)
-				p.now.Store(&now)
+				now := maps.Clone(all)
+				p.last.Store(&now)
 			}
 		case <-check.C:
-			if other, err := p.replaced(ctx, kv, created); other {
+			if gone, err := p.gone(ctx, b); gone {
 				return err
 			}
 		case _, open := <-connected:
@@ -162,39 +185,39 @@ func (p *producers) follow(ctx context.Context, connected <-chan nats.Status, re
 	}
 }
 
-// open finds the bucket and the time of its creation. Once it tries to create
-// a missing one, where that is wanted. Without a bucket no producer is known.
-func (p *producers) open(ctx context.Context) (jetstream.KeyValue, time.Time, error) {
+// open finds the bucket. Where that is wanted it creates a missing one, but
+// tries so only once. Without a bucket no producer is known.
+func (p *producers) open(ctx context.Context) (bucket, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	kv, err := p.cfg.JS.KeyValue(ctx, event.ProducersBucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		p.now.Store(&map[string]entry{})
-		if p.cfg.CreateBucket && !p.tried {
-			p.tried = true
+		p.last.Store(&records{})
+		if p.cfg.CreateBucket && !p.createTried {
+			p.createTried = true
 			kv, err = event.EnsureProducers(ctx, p.cfg.JS, p.cfg.Replicas)
 		}
 	}
 	if err != nil {
-		return nil, time.Time{}, err
+		return bucket{}, err
 	}
 	created, err := createdAt(ctx, kv)
-	return kv, created, err
+	return bucket{kv, created}, err
 }
 
-// replaced reports whether the bucket is gone or a new one; an error says that
-// it is gone. Where NATS does not answer, it is taken for the old one.
-func (p *producers) replaced(ctx context.Context, kv jetstream.KeyValue, created time.Time) (bool, error) {
+// gone reports whether b has been deleted. The error is nil when there is
+// another bucket in its place. Where NATS does not answer, b counts as there.
+func (p *producers) gone(ctx context.Context, b bucket) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
-	now, err := createdAt(ctx, kv)
+	created, err := createdAt(ctx, b.kv)
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		return true, err
 	case err != nil:
 		return false, nil
 	}
-	return !now.Equal(created), nil
+	return !created.Equal(b.created), nil
 }
 
 func createdAt(ctx context.Context, kv jetstream.KeyValue) (time.Time, error) {
@@ -202,16 +225,17 @@ func createdAt(ctx context.Context, kv jetstream.KeyValue) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	bucket, ok := status.(*jetstream.KeyValueBucketStatus)
+	s, ok := status.(*jetstream.KeyValueBucketStatus)
 	if !ok {
 		return time.Time{}, errors.New("the bucket is no JetStream stream")
 	}
-	return bucket.StreamInfo().Created, nil
+	return s.StreamInfo().Created, nil
 }
 
-// watch watches all keys until stop, which takes watcherEnds at most.
+// watch watches all keys until stop is called, which takes watcherTimeout at
+// most.
 func (p *producers) watch(ctx context.Context, kv jetstream.KeyValue) (w jetstream.KeyWatcher, stop func(), err error) {
-	// The context lives as long as the watcher; only its start has a limit.
+	// The context ends the watcher; p.timeout bounds only its start.
 	ctx, cancel := context.WithCancel(ctx)
 	limit := time.AfterFunc(p.timeout, cancel)
 	w, err = kv.WatchAll(ctx)
@@ -226,51 +250,47 @@ func (p *producers) watch(ctx context.Context, kv jetstream.KeyValue) (w jetstre
 	}, nil
 }
 
-// discard takes what a watcher that ends still sends, for its sender would wait
-// for ever for room, until the watcher closes its updates. One whose context
-// ended just before it was made never does (nats.go 1.55 asks too late to be
-// told of its subscription's end), but it has no sender any more either.
+// discard takes what an ending watcher still sends, until it closes its updates:
+// its sender would else wait for ever. A watcher whose context ended just before
+// it was made never closes them (nats.go 1.55 asks too late to be told of its
+// subscription's end). It has no sender either, so discard gives up in the end.
 func discard(w jetstream.KeyWatcher) {
-	enough := time.NewTimer(watcherEnds)
-	defer enough.Stop()
+	limit := time.NewTimer(watcherTimeout)
+	defer limit.Stop()
 	for {
 		select {
 		case _, open := <-w.Updates():
 			if !open {
 				return
 			}
-		case <-enough.C:
+		case <-limit.C:
 			return
 		}
 	}
 }
 
-// apply notes what e says in records.
-func (p *producers) apply(records map[string]entry, e jetstream.KeyValueEntry) {
+// apply notes in all what e says.
+func (p *producers) apply(all records, e jetstream.KeyValueEntry) {
 	name := e.Key()
-	if e.Operation() != jetstream.KeyValuePut {
-		delete(records, name)
+	if e.Operation() != jetstream.KeyValuePut { // deleted or expired
+		delete(all, name)
 		return
 	}
 	if name == heartbeatProducer || strings.Contains(name, ".") || event.CheckTopic(name) != nil {
 		p.cfg.Log.Debug("a record that is no producer's", "bucket", event.ProducersBucket, "revision", e.Revision())
 		return
 	}
-	var r event.Producer
-	state, err := "", json.Unmarshal(e.Value(), &r)
-	if err == nil {
-		state = map[string]string{
-			event.ProducerRunning: stateRunning, event.ProducerOK: stateIdle, event.ProducerFailed: stateFailed,
-		}[r.State]
-	}
-	if state == "" {
+	var written event.Producer
+	err := json.Unmarshal(e.Value(), &written)
+	state, known := states[written.State]
+	if err != nil || !known {
 		p.cfg.Log.Debug("a producer's record that cannot be read", "producer", name, "revision", e.Revision(), "err", err)
-		delete(records, name)
+		delete(all, name)
 		return
 	}
-	if _, known := records[name]; !known && name != event.DefaultProducer && len(records) >= maxProducers {
+	if _, shown := all[name]; !shown && name != event.DefaultProducer && len(all) >= maxProducers {
 		p.cfg.Log.Debug("too many producers, one is not shown", "producer", name, "most", maxProducers)
 		return
 	}
-	records[name] = entry{state: state, until: time.Now().Add(r.TTL() + p.grace)}
+	all[name] = record{state: state, until: time.Now().Add(written.TTL() + p.grace)}
 }
