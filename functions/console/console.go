@@ -47,11 +47,14 @@ func Register(r *httprouter.Router) {
 	}
 }
 
-// handler serves content. A browser keeps it and asks each time whether it is
-// still the same, so a new release shows at once.
+// etagBytes of a file's hash tell its versions apart.
+const etagBytes = 8
+
+// handler serves content. A browser keeps it, but asks each time whether it has
+// changed, so a new release shows at once.
 func handler(content []byte, mediaType string) httprouter.Handle {
 	sum := sha256.Sum256(content)
-	etag := `"` + hex.EncodeToString(sum[:8]) + `"`
+	etag := `"` + hex.EncodeToString(sum[:etagBytes]) + `"`
 	return func(w http.ResponseWriter, r *http.Request, _ httprouter.Params) {
 		h := w.Header()
 		h.Set("Content-Type", mediaType)
