@@ -8,10 +8,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"sluice/functions/health"
+	"sluice/natsembed/natstest"
 	"sluice/publisher/event"
 )
 
 func TestRecordThatNATSExpiresIsMissing(t *testing.T) {
+	natstest.CheckGoroutines(t)
 	s, js := startNATS(t)
 	_, err := event.EnsureProducers(t.Context(), js, 1)
 	require.NoError(t, err)
@@ -45,6 +47,7 @@ func TestRecordThatNATSExpiresIsMissing(t *testing.T) {
 }
 
 func TestRecordExpiresAlsoWhileNATSIsDown(t *testing.T) {
+	natstest.CheckGoroutines(t)
 	s, js := startNATS(t)
 	_, err := event.EnsureProducers(t.Context(), js, 1)
 	require.NoError(t, err)

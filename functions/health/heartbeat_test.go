@@ -7,9 +7,11 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"sluice/functions/health"
+	"sluice/natsembed/natstest"
 )
 
 func TestHeartbeatProducerRunsWhileItsLoopComesRound(t *testing.T) {
+	natstest.CheckGoroutines(t)
 	s, _ := startNATS(t)
 	e := startEdge(t, s.Connect(t), func(c *health.Config) { c.Heartbeat = time.Hour })
 	other := startEdge(t, s.Connect(t))
@@ -42,6 +44,7 @@ func TestHeartbeatProducerRunsWhileItsLoopComesRound(t *testing.T) {
 }
 
 func TestHeartbeatLoopThatStopsIsSeen(t *testing.T) {
+	natstest.CheckGoroutines(t)
 	s, _ := startNATS(t)
 	e := startEdge(t, s.Connect(t), func(c *health.Config) { c.Heartbeat = 100 * time.Millisecond })
 	alone := startEdge(t, s.Connect(t), func(c *health.Config) { c.Local = nil })

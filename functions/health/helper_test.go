@@ -21,7 +21,7 @@ import (
 	"sluice/publisher/event"
 )
 
-// edge is a running Health behind a real HTTP server.
+// edge is a running Health that a real HTTP server serves.
 type edge struct {
 	*health.Health
 	url string

@@ -12,10 +12,12 @@ import (
 
 	"sluice/functions/health"
 	"sluice/functions/stream/streamtest"
+	"sluice/natsembed/natstest"
 	"sluice/publisher/event"
 )
 
 func TestProcessWhoseFeedLagsIsNotReady(t *testing.T) {
+	natstest.CheckGoroutines(t)
 	s, js := startNATS(t)
 	log := streamtest.NewLog(t, js)
 	served := streamtest.Start(t, s.URL())

@@ -25,11 +25,11 @@ const (
 	stateRunning = "running"
 	stateIdle    = "idle"    // its last run went well
 	stateFailed  = "failed"  // its last run failed
-	stateMissing = "missing" // it has not reported for three of its periods, or never
+	stateMissing = "missing" // it has not reported for three of its periods, or never; no heartbeats are sent
 )
 
-// states is what /health says of the states that producers write.
-var states = map[string]string{
+// shownAs is what /health says for each state that producers write.
+var shownAs = map[string]string{
 	event.ProducerRunning: stateRunning,
 	event.ProducerOK:      stateIdle,
 	event.ProducerFailed:  stateFailed,
@@ -44,13 +44,6 @@ const (
 	// fails, for want of a bucket or of NATS. Pauses double up to lastRetry.
 	firstRetry = 250 * time.Millisecond
 	lastRetry  = 15 * time.Second
-	// bucketCheck is the time between two checks whether the bucket is still the
-	// same: a watcher does not notice when it is deleted and created anew.
-	bucketCheck = 15 * time.Second
-	// bucketTimeout bounds each attempt to open the bucket, and each check.
-	bucketTimeout = 2 * time.Second
-	// watcherTimeout bounds the end of a watcher.
-	watcherTimeout = 500 * time.Millisecond
 	// expiryGrace is how much longer than its time to live a record is shown
 	// when NATS is down and cannot say that it has expired.
 	expiryGrace = 5 * time.Second
@@ -64,12 +57,6 @@ type record struct {
 
 // records are the records by the names of their producers.
 type records map[string]record
-
-// bucket is the producers' bucket as it was opened.
-type bucket struct {
-	kv      jetstream.KeyValue
-	created time.Time // tells it from a later bucket of the same name
-}
 
 // producers follows the records of the producers' bucket. The goroutine of run
 // owns all of it but last.
@@ -185,90 +172,6 @@ func (p *producers) read(ctx context.Context, b bucket, w jetstream.KeyWatcher, 
 	}
 }
 
-// open finds the bucket. Where that is wanted it creates a missing one, but
-// tries so only once. Without a bucket no producer is known.
-func (p *producers) open(ctx context.Context) (bucket, error) {
-	ctx, cancel := context.WithTimeout(ctx, p.timeout)
-	defer cancel()
-	kv, err := p.cfg.JS.KeyValue(ctx, event.ProducersBucket)
-	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		p.last.Store(&records{})
-		if p.cfg.CreateBucket && !p.createTried {
-			p.createTried = true
-			kv, err = event.EnsureProducers(ctx, p.cfg.JS, p.cfg.Replicas)
-		}
-	}
-	if err != nil {
-		return bucket{}, err
-	}
-	created, err := createdAt(ctx, kv)
-	return bucket{kv, created}, err
-}
-
-// gone reports whether b has been deleted. The error is nil when there is
-// another bucket in its place. Where NATS does not answer, b counts as there.
-func (p *producers) gone(ctx context.Context, b bucket) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, p.timeout)
-	defer cancel()
-	created, err := createdAt(ctx, b.kv)
-	switch {
-	case errors.Is(err, jetstream.ErrStreamNotFound):
-		return true, err
-	case err != nil:
-		return false, nil
-	}
-	return !created.Equal(b.created), nil
-}
-
-func createdAt(ctx context.Context, kv jetstream.KeyValue) (time.Time, error) {
-	status, err := kv.Status(ctx)
-	if err != nil {
-		return time.Time{}, err
-	}
-	s, ok := status.(*jetstream.KeyValueBucketStatus)
-	if !ok {
-		return time.Time{}, errors.New("the bucket is no JetStream stream")
-	}
-	return s.StreamInfo().Created, nil
-}
-
-// watch watches all keys until stop is called, which takes watcherTimeout at
-// most.
-func (p *producers) watch(ctx context.Context, kv jetstream.KeyValue) (w jetstream.KeyWatcher, stop func(), err error) {
-	// The context ends the watcher; p.timeout bounds only its start.
-	ctx, cancel := context.WithCancel(ctx)
-	limit := time.AfterFunc(p.timeout, cancel)
-	w, err = kv.WatchAll(ctx)
-	limit.Stop()
-	if err != nil {
-		cancel()
-		return nil, nil, err
-	}
-	return w, func() {
-		cancel()
-		discard(w)
-	}, nil
-}
-
-// discard takes what an ending watcher still sends, until it closes its updates:
-// its sender would else wait for ever. A watcher whose context ended just before
-// it was made never closes them (nats.go 1.55 asks too late to be told of its
-// subscription's end). It has no sender either, so discard gives up in the end.
-func discard(w jetstream.KeyWatcher) {
-	limit := time.NewTimer(watcherTimeout)
-	defer limit.Stop()
-	for {
-		select {
-		case _, open := <-w.Updates():
-			if !open {
-				return
-			}
-		case <-limit.C:
-			return
-		}
-	}
-}
-
 // apply notes in all what e says.
 func (p *producers) apply(all records, e jetstream.KeyValueEntry) {
 	name := e.Key()
@@ -282,7 +185,7 @@ func (p *producers) apply(all records, e jetstream.KeyValueEntry) {
 	}
 	var written event.Producer
 	err := json.Unmarshal(e.Value(), &written)
-	state, known := states[written.State]
+	state, known := shownAs[written.State]
 	if err != nil || !known {
 		p.cfg.Log.Debug("a producer's record that cannot be read", "producer", name, "revision", e.Revision(), "err", err)
 		delete(all, name)
