@@ -43,6 +43,23 @@ func TestFleetIsSummed(t *testing.T) {
 	two.eventually(t, "who left is not counted", func(s state) bool { return s.Instances == 1 && s.ConnectedClients == 30 })
 }
 
+func TestAnswersThatDoNotCount(t *testing.T) {
+	s, _ := startNATS(t)
+	const answer = `{"id": "odd", "metadata": {"stream": "EVENTS"}, "endpoints": [{"data": {"clients": 7}}]}`
+	odd := s.Connect(t)
+	_, err := odd.Subscribe(micro.APIPrefix+".STATS.sluice-edge", func(m *nats.Msg) {
+		for _, text := range []string{"{", `{"id": "bare", "metadata": {"stream": "EVENTS"}}`, answer, answer} {
+			_ = m.Respond([]byte(text)) // fails only when the test is over
+		}
+	})
+	require.NoError(t, err)
+	require.NoError(t, odd.Flush())
+	e := startEdge(t, s.Connect(t))
+	got := e.eventually(t, "the fleet is counted", func(s state) bool { return s.Fleet == "fresh" && s.Instances > 1 })
+	assert.Equal(t, 2, got.Instances, "an instance that answers twice is one")
+	assert.Equal(t, 12, got.ConnectedClients)
+}
+
 func TestFirstAnswerCountsTheFleet(t *testing.T) {
 	s, _ := startNATS(t)
 	one, two := startEdge(t, s.Connect(t)), startEdge(t, s.Connect(t))
