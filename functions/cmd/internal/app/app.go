@@ -119,16 +119,16 @@ func (a *app) newStream() error {
 func (a *app) local() health.Local {
 	s := a.feed.Status()
 	return health.Local{
-		Clients:   a.feed.Count(),
-		Heartbeat: true, // the feed's shards send them for as long as it runs
-		NATS:      a.Conn.IsConnected(),
-		Stream:    a.Settings.Log.Stream,
-		Present:   s.Reading,
-		Loaded:    s.Loaded,
-		FirstSeq:  s.FirstSeq,
-		LastSeq:   s.LastSeq,
-		Position:  s.Position.Seq,
-		Lag:       s.Lag,
+		Clients:  a.feed.Count(),
+		LastBeat: s.LastBeat,
+		NATS:     a.Conn.IsConnected(),
+		Stream:   a.Settings.Log.Stream,
+		Present:  s.Reading,
+		Loaded:   s.Loaded,
+		FirstSeq: s.FirstSeq,
+		LastSeq:  s.LastSeq,
+		Position: s.Position.Seq,
+		Lag:      s.Lag,
 	}
 }
 
