@@ -1,5 +1,6 @@
-// Package cmdtest runs the commands local and edge inside a test, and plays
-// their clients. Everything ends with the test.
+// Package cmdtest runs the commands local and edge, inside a test (Start) or as
+// a process of its own (Exec), and plays their clients. Everything ends with the
+// test.
 package cmdtest
 
 import (
@@ -8,7 +9,9 @@ import (
 	"encoding/json"
 	"io"
 	"maps"
+	"os"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -25,8 +28,8 @@ type Run func(ctx context.Context, args []string, getenv func(string) (string, b
 // Process is a command that runs.
 type Process struct {
 	tb     testing.TB
-	end    context.CancelFunc
-	done   chan struct{}
+	signal func(os.Signal)
+	done   chan struct{} // closed when it has ended, with err
 	err    error
 	stdout output
 	stderr output
@@ -36,14 +39,13 @@ type Process struct {
 // and nothing of the test's own.
 func Start(tb testing.TB, run Run, env map[string]string, args ...string) *Process {
 	tb.Helper()
-	vars := map[string]string{"HOST": "127.0.0.1", "PORT": "0"}
-	maps.Copy(vars, env)
+	vars := onAFreePort(env)
 	getenv := func(name string) (string, bool) {
 		value, ok := vars[name]
 		return value, ok
 	}
 	ctx, end := context.WithCancel(context.Background())
-	p := &Process{tb: tb, end: end, done: make(chan struct{})}
+	p := &Process{tb: tb, signal: func(os.Signal) { end() }, done: make(chan struct{})}
 	go func() {
 		defer close(p.done)
 		p.err = run(ctx, args, getenv, &p.stdout, &p.stderr)
@@ -52,12 +54,19 @@ func Start(tb testing.TB, run Run, env map[string]string, args ...string) *Proce
 	return p
 }
 
+// onAFreePort is env with an address to listen on, unless it has one.
+func onAFreePort(env map[string]string) map[string]string {
+	vars := map[string]string{"HOST": "127.0.0.1", "PORT": "0"}
+	maps.Copy(vars, env)
+	return vars
+}
+
 // Terminate is SIGTERM.
-func (p *Process) Terminate() { p.end() }
+func (p *Process) Terminate() { p.signal(syscall.SIGTERM) }
 
 // Stop is SIGTERM and the wait for the process's end, whose error it returns.
 func (p *Process) Stop() error {
-	p.end()
+	p.Terminate()
 	return p.Wait()
 }
 
@@ -87,17 +96,22 @@ func (p *Process) Stderr() string { return p.stderr.text() }
 // Logged waits for a log record with the message, and returns it.
 func (p *Process) Logged(message string) map[string]any {
 	p.tb.Helper()
-	var found map[string]any
+	var found []map[string]any
 	p.eventually(func() bool {
-		for line := range bytes.Lines([]byte(p.stderr.text())) {
-			var record map[string]any
-			if json.Unmarshal(line, &record) == nil && record["msg"] == message {
-				found = record
-				return true
-			}
-		}
-		return false
+		found = p.Records(message)
+		return len(found) > 0
 	}, "no log record "+message)
+	return found[0]
+}
+
+// Records are the log records so far with the message.
+func (p *Process) Records(message string) (found []map[string]any) {
+	for line := range bytes.Lines([]byte(p.stderr.text())) {
+		var record map[string]any
+		if json.Unmarshal(line, &record) == nil && record["msg"] == message {
+			found = append(found, record)
+		}
+	}
 	return found
 }
 

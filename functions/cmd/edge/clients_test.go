@@ -1,0 +1,115 @@
+package main
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"regexp"
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"sluice/functions/stream/streamtest"
+	"sluice/natsembed/natstest"
+)
+
+// heartbeatInterval: so many heartbeats would take minutes by default.
+func heartbeatInterval(t *testing.T) {
+	e := newRig(t).edge(t, "HEARTBEAT_INTERVAL", "100ms")
+	e.beats(e.live())
+}
+
+func retry(t *testing.T) {
+	r := newRig(t)
+	c := r.edge(t, "RETRY", "1234ms").live()
+	r.log.Publish("a")
+	assert.Equal(t, "1234", c.Event(t).Retry)
+}
+
+func maxAge(t *testing.T) {
+	c := newRig(t).edge(t, "MAX_AGE", "1s").live()
+	assert.EqualValues(t, "max_age", c.System(t, "drain").System().Reason)
+}
+
+// direct is told by the head: net/http keeps its connections, a connection that
+// is taken from it ends with the stream.
+func direct(t *testing.T) {
+	r := newRig(t)
+	for _, value := range []string{"true", "false"} {
+		assert.Equal(t, value, strconv.FormatBool(r.edge(t, "DIRECT", value).live().Response.Close))
+	}
+}
+
+var running = regexp.MustCompile(`(?m)^go_goroutines (\d+)$`)
+
+// shards are seen by their goroutines. By default there is one for a processor.
+func shards(t *testing.T) {
+	const many = 1000
+	e := newRig(t).edge(t, "SHARDS", strconv.Itoa(many))
+	found := running.FindStringSubmatch(e.metrics())
+	require.NotNil(t, found)
+	n, err := strconv.Atoi(found[1])
+	require.NoError(t, err)
+	assert.Greater(t, n, many)
+}
+
+// sndbuf looks at the socket of an edge in this process, which has just two
+// sockets of the connection.
+func sndbuf(t *testing.T) {
+	r := newRig(t)
+	size := func(setting string) int {
+		p := start(t, r.nats.URL(), map[string]string{"SNDBUF": setting})
+		p.WaitReady()
+		conn, err := streamtest.Dial(p.URL(), streamtest.Query{})
+		require.NoError(t, err)
+		defer conn.Close()
+		n, err := unix.GetsockoptInt(accepted(t, conn), unix.SOL_SOCKET, unix.SO_SNDBUF)
+		require.NoError(t, err)
+		return n
+	}
+	small, large := size("10000"), size("100000")
+	assert.Contains(t, []int{10_000, 20_000}, small, "Linux doubles it")
+	assert.Equal(t, 10*small, large)
+}
+
+// accepted is the descriptor of the other end of conn, which is in this process.
+func accepted(t *testing.T, conn net.Conn) int {
+	t.Helper()
+	want, other := conn.LocalAddr().(*net.TCPAddr).AddrPort(), conn.RemoteAddr().(*net.TCPAddr).AddrPort()
+	found := -1
+	require.Eventually(t, func() bool {
+		for fd := range 4096 {
+			peer, err := unix.Getpeername(fd)
+			own, err2 := unix.Getsockname(fd)
+			if errors.Join(err, err2) == nil && addrPort(peer) == want && addrPort(own) == other {
+				found = fd
+			}
+		}
+		return found >= 0
+	}, natstest.Patience, poll)
+	return found
+}
+
+func addrPort(a unix.Sockaddr) netip.AddrPort {
+	v4, ok := a.(*unix.SockaddrInet4)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(netip.AddrFrom4(v4.Addr), uint16(v4.Port))
+}
+
+func maxConnections(t *testing.T) {
+	e := newRig(t).edge(t, "MAX_CONNECTIONS", "2")
+	e.live()
+	last := e.live()
+	full := e.Do(http.MethodGet, "/stream")
+	assert.Equal(t, http.StatusServiceUnavailable, full.Status)
+	assert.Contains(t, full.Body, "too_many_connections")
+	last.Close()
+	e.Eventually(func() bool { return len(e.Records("a stream ended")) == 1 })
+	e.live()
+}

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"sluice/functions/stream/streamtest"
+	"sluice/natsembed/natstest"
+)
+
+// poll is between two looks at something that is to come.
+const poll = 10 * time.Millisecond
+
+// receiveBuffer is what the kernel may hold for a client that does not read.
+const receiveBuffer = 32 << 10
+
+// noLimits are settings under which no client is cut; those of a test come
+// behind them.
+func noLimits(settings ...string) []string {
+	return append([]string{
+		"PENDING_MSGS", "10000000", "PENDING_BYTES", "1000000000", "STALL_TIMEOUT", "10m",
+		"HEARTBEAT_INTERVAL", "100ms",
+	}, settings...)
+}
+
+// contrast is two edges on one log that differ in one setting. A client of each
+// on the topic a does the same: that of tight is to be cut, that of loose not.
+type contrast struct {
+	*rig
+	tight, loose *edge
+	cut, kept    *streamtest.Client
+}
+
+func newContrast(t *testing.T, r *rig, q streamtest.Query, name, tight, loose string, both ...string) *contrast {
+	t.Helper()
+	q.Topics, q.RecvBuf = []string{"a"}, receiveBuffer
+	c := &contrast{rig: r}
+	c.tight = r.edge(t, noLimits(append(both, name, tight)...)...)
+	c.loose = r.edge(t, noLimits(append(both, name, loose)...)...)
+	c.cut, c.kept = c.tight.open(q), c.loose.open(q)
+	return c
+}
+
+// stays wants that the client of loose is not cut, although that of tight was,
+// and reads all from then on. A limit that is over on both edges cuts within
+// the heartbeats.
+func (c *contrast) stays(t *testing.T) {
+	t.Helper()
+	c.loose.beats(c.loose.live("nothing"))
+	require.Empty(t, c.loose.ends("a"))
+	var j streamtest.Journal
+	require.NoError(t, j.Read(c.kept, streamtest.At(c.log.Last().Seq)))
+	require.NoError(t, j.Compare(c.log.Match(0)))
+}
+
+// pending is the test of PENDING_MSGS and PENDING_BYTES: the clients do not
+// read while events come.
+func pending(t *testing.T, name, tight, loose string) {
+	c := newContrast(t, newRig(t), streamtest.Query{}, name, tight, loose)
+	c.log.Pad = 1000
+	c.cut.System(t, "open")
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for len(c.tight.ends("a")) == 0 {
+		c.log.PublishN(20, "a")
+		require.Less(t, len(c.log.Events), 50_000, "it is not cut")
+		<-tick.C
+	}
+	c.tight.waitEnd("a", "slow")
+	c.log.PublishN(1500, "a") // over the defaults, which cut the other one too
+	c.stays(t)
+}
+
+func pendingMsgs(t *testing.T) { pending(t, "PENDING_MSGS", "5", "1000000") }
+
+func pendingBytes(t *testing.T) { pending(t, "PENDING_BYTES", "5000", "1000000000") }
+
+// stallTimeout has clients that do not read what they have asked for.
+func stallTimeout(t *testing.T) {
+	r := newRig(t)
+	r.log.Pad = 1000
+	r.log.PublishN(1000, "a")
+	c := newContrast(t, r, streamtest.Query{LastID: r.log.ID(0)}, "STALL_TIMEOUT", "300ms", "10m")
+	c.tight.waitEnd("a", "stalled")
+	c.stays(t)
+}
+
+// minRate has clients that read 50 KB/s at most, of events of 900 KB. Within
+// STALL_TIMEOUT that is far below one rate and far above the other.
+func minRate(t *testing.T) {
+	const size, events = 900_000, 2
+	r := newRig(t, func(c *jetstream.StreamConfig) { c.MaxMsgSize = 1_000_000 })
+	r.log.Pad = size
+	r.log.PublishN(events, "a")
+	start := func(rate string) (*edge, net.Conn) {
+		e := r.edge(t, noLimits("STALL_TIMEOUT", "3s", "MAX_EVENT_BYTES", "1000000", "SNDBUF", "4096", "MIN_RATE", rate)...)
+		conn, err := streamtest.Dial(e.URL(), streamtest.Query{Topics: []string{"a"}, LastID: r.log.ID(0), RecvBuf: receiveBuffer})
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = conn.Close() })
+		require.NoError(t, conn.SetReadDeadline(time.Now().Add(natstest.Patience)))
+		return e, conn
+	}
+	tight, cut := start("1000000")
+	loose, kept := start("1")
+	taken, sip := 0, make([]byte, 1000)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(natstest.Patience); len(tight.ends("a")) == 0; <-tick.C {
+		require.Less(t, time.Now(), deadline, "it is not cut")
+		_, _ = cut.Read(sip) // an error is the cut
+		n, err := kept.Read(sip)
+		require.NoError(t, err)
+		taken += n
+	}
+	tight.waitEnd("a", "stalled")
+	rest := make([]byte, size*events-taken)
+	_, err := io.ReadFull(kept, rest)
+	require.NoError(t, err)
+	require.Empty(t, loose.ends("a"))
+}

@@ -1,0 +1,77 @@
+package cmdtest
+
+import (
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// askedEnv tells a test binary to be the command that it tests.
+const askedEnv = "SLUICE_CMDTEST_COMMAND"
+
+// orphaned is the exit status of a command whose test is gone.
+const orphaned = 3
+
+// RunIfAsked is one of the first lines of TestMain in a package whose tests use
+// Exec. In a process that Exec started it is the command, whose main it is
+// given, and never returns; else it does nothing.
+func RunIfAsked(main func()) {
+	if os.Getenv(askedEnv) == "" {
+		return
+	}
+	go func() {
+		// The test holds the other end for as long as it lives.
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(orphaned)
+	}()
+	main()
+	os.Exit(0)
+}
+
+// Exec starts the command as Start does, in a process of its own: the test
+// binary, run again as RunIfAsked says. It is killed at the end of the test.
+func Exec(tb testing.TB, env map[string]string, args ...string) *Process {
+	tb.Helper()
+	self, err := os.Executable()
+	require.NoError(tb, err)
+	cmd := exec.Command(self, args...)
+	cmd.Env = []string{askedEnv + "=1"}
+	for name, value := range onAFreePort(env) {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	p := &Process{tb: tb, done: make(chan struct{})}
+	cmd.Stdout, cmd.Stderr = &p.stdout, &p.stderr
+	stdin, err := cmd.StdinPipe()
+	require.NoError(tb, err)
+	require.NoError(tb, cmd.Start())
+	p.signal = func(s os.Signal) { _ = cmd.Process.Signal(s) } // its error is that the process has ended
+	go func() {
+		defer close(p.done)
+		p.err = cmd.Wait()
+	}()
+	tb.Cleanup(func() {
+		p.Kill()
+		_ = stdin.Close()
+		assert.False(tb, strings.Contains(p.Stderr(), "DATA RACE"), "the command races")
+		if tb.Failed() {
+			tb.Logf("%v, ended with %v, said:\n%s%s", env, p.err, p.Stdout(), p.Stderr())
+		}
+	})
+	return p
+}
+
+// Interrupt is SIGINT.
+func (p *Process) Interrupt() { p.signal(os.Interrupt) }
+
+// Kill is SIGKILL, and the wait until the process is gone.
+func (p *Process) Kill() {
+	p.tb.Helper()
+	p.signal(syscall.SIGKILL)
+	_ = p.Wait()
+}
