@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"net/url"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -18,53 +17,6 @@ import (
 	"sluice/functions/stream/streamtest"
 	"sluice/natsembed/natstest"
 )
-
-// TestTerminateWith500Streams is a process of its own that gets SIGTERM.
-func TestTerminateWith500Streams(t *testing.T) {
-	ways(t, func(t *testing.T, way func(*streamtest.Options)) {
-		natstest.CheckGoroutines(t)
-		ns := natstest.Start(t)
-		log := streamtest.NewLog(t, ns.JetStream(t))
-		var o streamtest.Options
-		way(&o)
-		edge := streamtest.StartProcess(t, streamtest.ProcessOptions{
-			NATS: ns.URL(), ThroughHTTP: o.Stream.ThroughHTTP, DrainTimeout: time.Second,
-		})
-		var clients []*streamtest.Client
-		for i := range 500 {
-			q := streamtest.Query{Topics: []string{topics[i%len(topics)]}}
-			if i%100 == 0 {
-				q.Proto = "HTTP/1.0"
-			}
-			c := streamtest.Open(t, edge.URL, q)
-			c.System(t, "open")
-			clients = append(clients, c)
-		}
-		log.Publish(topics...)
-		for i, c := range clients {
-			require.Equal(t, log.Match(0, topics[i%len(topics)])[0].Data, c.Event(t).Data)
-		}
-		began := time.Now()
-		edge.Terminate(t)
-		retries := map[string]bool{}
-		for _, c := range clients {
-			drain := c.System(t, "drain")
-			assert.EqualValues(t, "shutdown", drain.System().Reason)
-			assert.Equal(t, log.ID(log.Last().Seq), drain.ID, "the position, not its own last event's")
-			retries[drain.Retry] = true
-			_, err := c.Next()
-			require.ErrorIs(t, err, io.EOF, "a proper end")
-		}
-		require.NoError(t, edge.Wait(), "exit code 0")
-		assert.Less(t, time.Since(began), 10*time.Second)
-		assert.Greater(t, len(retries), 100, "not all come back at once")
-		for retry := range retries {
-			ms, err := strconv.Atoi(retry)
-			require.NoError(t, err)
-			assert.True(t, 1000 <= ms && ms <= 5000, retry)
-		}
-	})
-}
 
 // TestDrainReachesSlowClients: what a client has not taken yet comes first,
 // then the drain, then a proper end.

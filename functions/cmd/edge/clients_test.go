@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -20,7 +21,9 @@ import (
 // heartbeatInterval: so many heartbeats would take minutes by default.
 func heartbeatInterval(t *testing.T) {
 	e := newRig(t).edge(t, "HEARTBEAT_INTERVAL", "100ms")
+	began := time.Now()
 	e.beats(e.live())
+	assert.Less(t, time.Since(began), natstest.Patience)
 }
 
 func retry(t *testing.T) {

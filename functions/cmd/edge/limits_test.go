@@ -64,16 +64,19 @@ func pending(t *testing.T, name, tight, loose string) {
 	c := newContrast(t, newRig(t), streamtest.Query{}, name, tight, loose)
 	c.log.Pad = 1000
 	c.cut.System(t, "open")
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for len(c.tight.ends("a")) == 0 {
-		c.log.PublishN(20, "a")
-		require.Less(t, len(c.log.Events), 50_000, "it is not cut")
-		<-tick.C
-	}
+	c.publishUntilEnd(c.tight, "a")
 	c.tight.waitEnd("a", "slow")
 	c.log.PublishN(1500, "a") // over the defaults, which cut the other one too
 	c.stays(t)
+}
+
+// publishUntilEnd publishes until a stream of the topic has ended.
+func (r *rig) publishUntilEnd(e *edge, topic string) {
+	e.t.Helper()
+	e.Eventually(func() bool {
+		r.log.PublishN(20, topic)
+		return len(e.ends(topic)) > 0
+	})
 }
 
 func pendingMsgs(t *testing.T) { pending(t, "PENDING_MSGS", "5", "1000000") }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"maps"
 	"net"
 	"net/http"
 	"regexp"
@@ -20,11 +21,16 @@ import (
 // start starts local on free ports with an empty store.
 func start(t *testing.T, env map[string]string) *cmdtest.Process {
 	t.Helper()
+	return cmdtest.Start(t, run, onFreePorts(t, env))
+}
+
+// onFreePorts is env with what keeps local from the ports and the files of
+// others, unless it has that.
+func onFreePorts(t *testing.T, env map[string]string) map[string]string {
+	t.Helper()
 	vars := map[string]string{"NATS_PORT": "-1", "STORE_DIR": t.TempDir()}
-	for name, value := range env {
-		vars[name] = value
-	}
-	return cmdtest.Start(t, run, vars)
+	maps.Copy(vars, env)
+	return vars
 }
 
 var id = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-8000-8000-[0-9a-f]{12}$`)

@@ -10,11 +10,9 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -30,22 +28,14 @@ const edgeEnv = "SLUICE_STREAMTEST_EDGE"
 
 // ProcessOptions is what an edge in a process of its own is started with.
 type ProcessOptions struct {
-	NATS         string // servers, separated by commas
-	ThroughHTTP  bool
-	RingEvents   int
-	PendingMsgs  int
-	PendingBytes int64
-	Heartbeat    time.Duration
-	// DrainTimeout is over what time SIGTERM staggers the ends of clients.
-	DrainTimeout time.Duration
+	NATS        string
+	ThroughHTTP bool
 }
 
 func (o ProcessOptions) edge() Options {
 	var e Options
 	e.Listen = socket.ListenOptions{SendBuffer: 64 << 10}
 	e.Stream.ThroughHTTP = o.ThroughHTTP
-	e.Feed.RingEvents, e.Feed.PendingMsgs, e.Feed.PendingBytes = o.RingEvents, o.PendingMsgs, o.PendingBytes
-	e.Feed.HeartbeatInterval = o.Heartbeat
 	return e
 }
 
@@ -62,42 +52,29 @@ func RunEdgeIfAsked() {
 	}
 }
 
-// runEdge runs an edge until SIGTERM, or until its parent dies.
+// runEdge runs an edge until its parent dies.
 func runEdge(text string) error {
 	var o ProcessOptions
 	if err := json.Unmarshal([]byte(text), &o); err != nil {
 		return fmt.Errorf("%s: %w", edgeEnv, err)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))
-	e, err := start(ctx, o.NATS, o.edge(), log)
+	e, err := start(context.Background(), o.NATS, o.edge(), log)
 	if err != nil {
 		return err
 	}
 	if err := e.waitLoaded(); err != nil {
 		return err
 	}
-	fmt.Println(e.URL, e.Conn.ConnectedUrl())
-	orphan := make(chan error, 1)
-	go func() {
-		_, err := io.Copy(io.Discard, os.Stdin)
-		orphan <- errors.Join(errors.New("the parent is gone"), err)
-	}()
-	select {
-	case err := <-orphan:
-		return err
-	case <-ctx.Done():
-		e.Shutdown(o.DrainTimeout, o.DrainTimeout+time.Second)
-		return nil
-	}
+	fmt.Println(e.URL)
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return errors.Join(errors.New("the parent is gone"), err)
 }
 
 // Process is an edge in a process of its own: the test binary, run again. Its
 // methods are for one goroutine.
 type Process struct {
-	URL  string
-	NATS string // the server to which it connected at its start
+	URL string
 
 	cmd   *exec.Cmd
 	stdin io.Closer
@@ -132,9 +109,8 @@ func StartProcess(tb testing.TB, o ProcessOptions) *Process {
 	patience := p.killAfter(natstest.Patience) // which ends its output
 	line, _ := bufio.NewReader(stdout).ReadString('\n')
 	patience.Stop()
-	fields := strings.Fields(line)
-	require.Len(tb, fields, 2, "the edge did not start; does TestMain call RunEdgeIfAsked?")
-	p.URL, p.NATS = fields[0], fields[1]
+	p.URL = strings.TrimSpace(line)
+	require.NotEmpty(tb, p.URL, "the edge did not start; does TestMain call RunEdgeIfAsked?")
 	return p
 }
 
@@ -145,19 +121,6 @@ func (p *Process) Kill() {
 		_ = p.cmd.Wait() // it was killed: the error says nothing more
 		_ = p.stdin.Close()
 	}
-}
-
-// Terminate sends SIGTERM.
-func (p *Process) Terminate(tb testing.TB) {
-	tb.Helper()
-	require.NoError(tb, p.cmd.Process.Signal(syscall.SIGTERM))
-}
-
-// Wait waits for the process to end by itself. One that does not is killed,
-// which is an error.
-func (p *Process) Wait() error {
-	defer p.killAfter(natstest.Patience).Stop()
-	return p.cmd.Wait()
 }
 
 func (p *Process) killAfter(d time.Duration) *time.Timer {

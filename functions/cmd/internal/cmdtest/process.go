@@ -81,6 +81,15 @@ func (p *Process) Wait() error {
 	return p.err
 }
 
+func (p *Process) ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // URL is where the process listens; it waits for that.
 func (p *Process) URL() string {
 	p.tb.Helper()

@@ -1,10 +1,11 @@
-package stream_test
+package main
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,10 +21,12 @@ import (
 	"sluice/publisher"
 )
 
+var topics = []string{"metric.cpu", "metric.mem", "log.error", "log.app.error", "alert"}
+
 // crowd is clients that follow a log over whichever edge lives.
 type crowd struct {
 	mu    sync.Mutex
-	edges []*streamtest.Process
+	edges []*edge
 
 	clients []*follower
 	running sync.WaitGroup
@@ -39,7 +42,7 @@ type follower struct {
 	err         error
 }
 
-func (c *crowd) set(i int, edge *streamtest.Process) {
+func (c *crowd) set(i int, edge *edge) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.edges[i] = edge
@@ -48,7 +51,7 @@ func (c *crowd) set(i int, edge *streamtest.Process) {
 func (c *crowd) url(i int) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.edges[i%len(c.edges)].URL
+	return c.edges[i%len(c.edges)].URL()
 }
 
 // follow starts a client; first is the edge that it tries first.
@@ -127,13 +130,13 @@ func TestKills(t *testing.T) {
 	cluster := natstest.StartProcessCluster(t, 3)
 	js := cluster.JetStream(t)
 	streamtest.NewLog(t, js, func(c *jetstream.StreamConfig) { c.Replicas = 3 })
-	start := func(throughHTTP bool, ring int) *streamtest.Process {
-		return streamtest.StartProcess(t, streamtest.ProcessOptions{
-			NATS: strings.Join(cluster.URLs(), ","), ThroughHTTP: throughHTTP, RingEvents: ring,
-			PendingMsgs: 10_000, PendingBytes: 16 << 20, Heartbeat: 250 * time.Millisecond,
-		})
+	start := func(direct bool, ring int) *edge {
+		e := edgeOn(t, strings.Join(cluster.URLs(), ","), "DIRECT", strconv.FormatBool(direct), "RING_EVENTS", strconv.Itoa(ring),
+			"PENDING_MSGS", "10000", "PENDING_BYTES", "16777216", "HEARTBEAT_INTERVAL", "250ms")
+		e.WaitReady()
+		return e
 	}
-	c := &crowd{edges: []*streamtest.Process{start(false, 0), start(true, 64)}}
+	c := &crowd{edges: []*edge{start(true, 65536), start(false, 64)}}
 	acked, stop := publishing(t, cluster)
 	for i := range 2 {
 		c.follow(i)
@@ -143,10 +146,11 @@ func TestKills(t *testing.T) {
 	c.pass(t, 500)
 
 	c.edges[0].Kill()
-	c.set(0, start(false, 64))
+	c.set(0, start(true, 64))
 	c.pass(t, acked()+200)
 
-	connected := slices.Index(cluster.URLs(), c.edges[1].NATS)
+	connected, err := strconv.Atoi(strings.TrimPrefix(c.edges[1].Logged("connected to NATS")["server"].(string), "node"))
+	require.NoError(t, err)
 	cluster.Kill(connected)
 	c.pass(t, acked()+200)
 	cluster.Restart(connected)

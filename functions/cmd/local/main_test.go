@@ -1,0 +1,116 @@
+package main
+
+import (
+	"flag"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"sluice/functions/cmd/internal/cmdtest"
+	"sluice/functions/stream/streamtest"
+	"sluice/publisher/event"
+)
+
+func TestMain(m *testing.M) {
+	cmdtest.RunIfAsked(main)
+	// The command line comes later and wins.
+	_ = flag.Set("test.parallel", "8") // the parallel tests wait more than they work
+	os.Exit(m.Run())
+}
+
+// execute starts local as a process, on free ports and with an empty store.
+func execute(t *testing.T, env map[string]string) *cmdtest.Process {
+	t.Helper()
+	return cmdtest.Exec(t, onFreePorts(t, env))
+}
+
+func TestSignals(t *testing.T) {
+	cmdtest.RunSignals(t, func(t *testing.T, env map[string]string) (*cmdtest.Process, func() string) {
+		p := execute(t, env)
+		return p, func() string { return natsURL.FindString(p.Stdout()) }
+	})
+}
+
+var natsURL = regexp.MustCompile(`nats://127\.0\.0\.1:\d+`)
+
+// TestEverySettingActs has a test for each setting of local alone.
+func TestEverySettingActs(t *testing.T) {
+	cmdtest.RunSettings(t, map[string]func(*testing.T){
+		"NATS_PORT": natsPort,
+		"STORE_DIR": storeDir,
+		"DEMO":      demo,
+	}, cmdtest.Shared...)
+}
+
+func natsPort(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	_, taken, err := net.SplitHostPort(l.Addr().String())
+	require.NoError(t, err)
+	p := execute(t, map[string]string{"NATS_PORT": taken})
+	require.Error(t, p.Wait())
+	assert.Regexp(t, `NATS_PORT.*127\.0\.0\.1:`+taken, p.Stderr())
+
+	p = execute(t, map[string]string{"NATS_PORT": "0"})
+	p.WaitReady()
+	p.Eventually(func() bool { return regexp.MustCompile(`NATS +inside this process only`).MatchString(p.Stdout()) })
+}
+
+func storeDir(t *testing.T) {
+	store := t.TempDir()
+	execute(t, map[string]string{"STORE_DIR": store}).WaitReady()
+	assert.DirExists(t, filepath.Join(store, "jetstream"))
+}
+
+// demo has three events a second, or none among ten heartbeats a second.
+func demo(t *testing.T) {
+	types := func(value string) map[string]bool {
+		p := execute(t, map[string]string{"DEMO": value, "HEARTBEAT_INTERVAL": "100ms"})
+		p.WaitReady()
+		c := streamtest.Open(t, p.URL(), streamtest.Query{})
+		c.System(t, "open")
+		seen := map[string]bool{}
+		for range 20 {
+			seen[c.Block(t).Type] = true
+		}
+		return seen
+	}
+	assert.Equal(t, map[string]bool{event.TypeHeartbeat: true}, types("false"))
+	assert.Equal(t, map[string]bool{event.TypeHeartbeat: true, event.TypeData: true}, types("true"))
+}
+
+// TestSharedSettingsReachAllOfLocal: the server, its clients, the log, and the
+// demo producer, which publishes to that log.
+func TestSharedSettingsReachAllOfLocal(t *testing.T) {
+	t.Parallel()
+	p := execute(t, map[string]string{"MAX_CONNECTIONS": "1", "RETRY": "1234ms", "STREAM": "ORDERS"})
+	p.WaitReady()
+	c := streamtest.Open(t, p.URL(), streamtest.Query{})
+	c.System(t, "open")
+	assert.Equal(t, "1234", c.Event(t).Retry)
+	assert.Contains(t, p.Do(http.MethodGet, "/health").Body, `"name": "ORDERS"`)
+	assert.Equal(t, http.StatusServiceUnavailable, p.Do(http.MethodGet, "/stream").Status)
+}
+
+func TestTheLogLevelIsForTheEmbeddedServerToo(t *testing.T) {
+	t.Parallel()
+	p := execute(t, map[string]string{"LOG_LEVEL": "warn"})
+	p.Eventually(func() bool { return p.Stdout() != "" })
+	require.NoError(t, p.Stop())
+	assert.NotContains(t, p.Stderr(), `"level":"INFO"`)
+}
+
+// TestMaxEventBytesBindsTheDemoProducer: it keeps what it publishes in the limit
+// of the log.
+func TestMaxEventBytesBindsTheDemoProducer(t *testing.T) {
+	t.Parallel()
+	p := execute(t, map[string]string{"MAX_EVENT_BYTES": "10"})
+	assert.Contains(t, p.Logged("event refused")["err"], "MAX_EVENT_BYTES allows 10")
+}
