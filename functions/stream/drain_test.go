@@ -18,38 +18,6 @@ import (
 	"sluice/natsembed/natstest"
 )
 
-// TestDrainReachesSlowClients: what a client has not taken yet comes first,
-// then the drain, then a proper end.
-func TestDrainReachesSlowClients(t *testing.T) {
-	ways(t, func(t *testing.T, way func(*streamtest.Options)) {
-		natstest.CheckGoroutines(t)
-		r := newRig(t, way, func(o *streamtest.Options) { o.Feed.PendingMsgs, o.Feed.PendingBytes = 1<<20, 1<<30 })
-		var clients []*streamtest.Client
-		for i := range 40 {
-			c := r.open(t, streamtest.Query{RecvBuf: 20_000 + 1000*i}) // and does not read
-			clients = append(clients, c)
-		}
-		r.log.Pad = 500
-		r.log.PublishN(800, "a")
-		require.Eventually(t, func() bool { return r.edge.Feed.Position().Seq == 800 }, natstest.Patience, time.Millisecond)
-
-		var running sync.WaitGroup
-		defer running.Wait()
-		running.Go(func() { r.edge.Shutdown(0, 10*time.Second) })
-		for i, c := range clients {
-			running.Go(func() {
-				j := streamtest.Journal{}
-				err := j.Read(c, func(b streamtest.Block) bool { return b.Type == "system" && b.System().Type == "drain" })
-				assert.NoError(t, err, "client %d", i)
-				assert.NoError(t, j.Compare(r.log.Match(0)[:len(j.Events)]))
-				assert.Equal(t, r.log.ID(uint64(len(j.Events))), j.LastID)
-				_, err = c.Next()
-				assert.ErrorIs(t, err, io.EOF, "client %d", i)
-			})
-		}
-	})
-}
-
 func TestDrainDoesNotWaitForStuckClients(t *testing.T) {
 	ways(t, func(t *testing.T, way func(*streamtest.Options)) {
 		natstest.CheckGoroutines(t)

@@ -1,10 +1,7 @@
 package main
 
 import (
-	"io"
-	"strconv"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -71,46 +68,4 @@ func TestEachStreamIsLoggedOnceWhenItEnds(t *testing.T) {
 			})
 		})
 	}
-}
-
-// TestTerminateWith500Streams is a process of its own that gets SIGTERM.
-func TestTerminateWith500Streams(t *testing.T) {
-	ways(t, func(t *testing.T, direct string) {
-		natstest.CheckGoroutines(t)
-		r := newRig(t)
-		edge := r.edge(t, "DIRECT", direct, "DRAIN_TIMEOUT", "1s")
-		var clients []*streamtest.Client
-		for i := range 500 {
-			q := streamtest.Query{Topics: []string{topics[i%len(topics)]}}
-			if i%100 == 0 {
-				q.Proto = "HTTP/1.0"
-			}
-			c := edge.open(q)
-			c.System(t, "open")
-			clients = append(clients, c)
-		}
-		r.log.Publish(topics...)
-		for i, c := range clients {
-			require.Equal(t, r.log.Match(0, topics[i%len(topics)])[0].Data, c.Event(t).Data)
-		}
-		began := time.Now()
-		edge.Terminate()
-		retries := map[string]bool{}
-		for _, c := range clients {
-			drain := c.System(t, "drain")
-			assert.EqualValues(t, "shutdown", drain.System().Reason)
-			assert.Equal(t, r.log.ID(r.log.Last().Seq), drain.ID, "the position, not its own last event's")
-			retries[drain.Retry] = true
-			_, err := c.Next()
-			require.ErrorIs(t, err, io.EOF, "a proper end")
-		}
-		require.NoError(t, edge.Wait(), "exit code 0")
-		assert.Less(t, time.Since(began), 10*time.Second)
-		assert.Greater(t, len(retries), 100, "not all come back at once")
-		for retry := range retries {
-			ms, err := strconv.Atoi(retry)
-			require.NoError(t, err)
-			assert.True(t, 1000 <= ms && ms <= 5000, retry)
-		}
-	})
 }
