@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/shirou/gopsutil/v4/process"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -50,6 +51,7 @@ func Exec(tb testing.TB, env map[string]string, args ...string) *Process {
 	stdin, err := cmd.StdinPipe()
 	require.NoError(tb, err)
 	require.NoError(tb, cmd.Start())
+	p.id = cmd.Process.Pid
 	p.signal = func(s os.Signal) { _ = cmd.Process.Signal(s) } // its error is that the process has ended
 	go func() {
 		defer close(p.done)
@@ -64,6 +66,16 @@ func Exec(tb testing.TB, env map[string]string, args ...string) *Process {
 		}
 	})
 	return p
+}
+
+// RSS is the memory that a process of Exec holds, in bytes.
+func (p *Process) RSS() uint64 {
+	p.tb.Helper()
+	running, err := process.NewProcess(int32(p.id))
+	require.NoError(p.tb, err)
+	memory, err := running.MemoryInfo()
+	require.NoError(p.tb, err)
+	return memory.RSS
 }
 
 // Interrupt is SIGINT.

@@ -29,6 +29,7 @@ type Run func(ctx context.Context, args []string, getenv func(string) (string, b
 type Process struct {
 	tb     testing.TB
 	signal func(os.Signal)
+	id     int           // the system's, of Exec
 	done   chan struct{} // closed when it has ended, with err
 	err    error
 	stdout output
