@@ -39,7 +39,7 @@ func TestEachStreamIsLoggedOnceWhenItEnds(t *testing.T) {
 	}{
 		{"gone", nil, func(_ *rig, _ *edge, c *streamtest.Client) { c.Close() }},
 		{"slow", []string{"PENDING_MSGS", "5"}, func(r *rig, e *edge, _ *streamtest.Client) { r.publishUntilEnd(e, "a") }},
-		{"stalled", []string{"STALL_TIMEOUT", "300ms"}, nil},
+		{"stalled", []string{"STALL_TIMEOUT", aStall}, nil},
 		{"max_age", []string{"MAX_AGE", "1s"}, nil},
 		{"shutdown", nil, nil},
 	} {

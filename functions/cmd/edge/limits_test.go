@@ -6,15 +6,19 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
+	"sluice/functions/cmd/internal/cmdtest"
 	"sluice/functions/stream/streamtest"
 	"sluice/natsembed/natstest"
 )
 
 // poll is between two looks at something that is to come.
 const poll = 10 * time.Millisecond
+
+// aStall is a STALL_TIMEOUT of which the edge is sure to notice the end before
+// the kernel does: that looks after 0.2, 0.6, 1.4 and 3 s (TCP_USER_TIMEOUT).
+const aStall = "2s"
 
 // receiveBuffer is what the kernel may hold for a client that does not read.
 const receiveBuffer = 32 << 10
@@ -88,7 +92,7 @@ func stallTimeout(t *testing.T) {
 	r := newRig(t)
 	r.log.Pad = 1000
 	r.log.PublishN(1000, "a")
-	c := newContrast(t, r, streamtest.Query{LastID: r.log.ID(0)}, "STALL_TIMEOUT", "300ms", "10m")
+	c := newContrast(t, r, streamtest.Query{LastID: r.log.ID(0)}, "STALL_TIMEOUT", aStall, "10m")
 	c.tight.waitEnd("a", "stalled")
 	c.stays(t)
 }
@@ -96,9 +100,8 @@ func stallTimeout(t *testing.T) {
 // minRate has clients that read 50 KB/s at most, of events of 900 KB. Within
 // STALL_TIMEOUT that is far below one rate and far above the other.
 func minRate(t *testing.T) {
-	const size, events = 900_000, 2
-	r := newRig(t, func(c *jetstream.StreamConfig) { c.MaxMsgSize = 1_000_000 })
-	r.log.Pad = size
+	const events = 2
+	r := newLargeRig(t)
 	r.log.PublishN(events, "a")
 	start := func(rate string) (*edge, net.Conn) {
 		e := r.edge(t, noLimits("STALL_TIMEOUT", "3s", "MAX_EVENT_BYTES", "1000000", "SNDBUF", "4096", "MIN_RATE", rate)...)
@@ -121,7 +124,7 @@ func minRate(t *testing.T) {
 		taken += n
 	}
 	tight.waitEnd("a", "stalled")
-	rest := make([]byte, size*events-taken)
+	rest := make([]byte, cmdtest.Large*events-taken)
 	_, err := io.ReadFull(kept, rest)
 	require.NoError(t, err)
 	require.Empty(t, loose.ends("a"))

@@ -28,10 +28,19 @@ type rig struct {
 	log  *streamtest.Log
 }
 
-func newRig(t *testing.T, change ...func(*jetstream.StreamConfig)) *rig {
+func newRig(t *testing.T) *rig {
 	t.Helper()
 	server := natstest.Start(t)
-	return &rig{nats: server, log: streamtest.NewLog(t, server.JetStream(t), change...)}
+	return &rig{server, streamtest.NewLog(t, server.JetStream(t))}
+}
+
+// newLargeRig is newRig for events of cmdtest.Large.
+func newLargeRig(t *testing.T) *rig {
+	t.Helper()
+	server := natstest.Start(t)
+	log := streamtest.NewLog(t, server.JetStream(t), func(c *jetstream.StreamConfig) { c.MaxMsgSize = 2 * cmdtest.Large })
+	log.Pad = cmdtest.Large
+	return &rig{server, log}
 }
 
 // edge is one of them.

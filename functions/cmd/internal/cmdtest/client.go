@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"sluice/functions/stream/streamtest"
 	"sluice/natsembed/natstest"
 )
 
@@ -60,6 +61,22 @@ func (p *Process) WaitReady() {
 func (p *Process) WaitNotReady() {
 	p.tb.Helper()
 	p.eventually(func() bool { return p.Do(http.MethodGet, "/readyz").Status != http.StatusOK }, "still ready")
+}
+
+// Large is the size of an event that no buffers hold, in bytes.
+const Large = 900_000
+
+// Stick opens a stream whose first event must be Large, and stops reading in
+// the middle of that: the process cannot come to the event's end.
+func (p *Process) Stick(q streamtest.Query) {
+	p.tb.Helper()
+	q.RecvBuf = 32 << 10
+	conn, err := streamtest.Dial(p.URL(), q)
+	require.NoError(p.tb, err)
+	p.tb.Cleanup(func() { _ = conn.Close() })
+	require.NoError(p.tb, conn.SetReadDeadline(time.Now().Add(natstest.Patience)))
+	_, err = io.ReadFull(conn, make([]byte, 8<<10)) // more than the head and the open block
+	require.NoError(p.tb, err)
 }
 
 // Block is one block of an event stream.

@@ -3,6 +3,7 @@ package cmdtest
 import (
 	"io"
 	"os/exec"
+	"strconv"
 	"syscall"
 	"testing"
 
@@ -42,13 +43,12 @@ func RunSignals(t *testing.T, start func(t *testing.T, env map[string]string) (p
 	}
 	t.Run("a second signal", func(t *testing.T) {
 		t.Parallel()
-		p, natsURL := start(t, map[string]string{"DRAIN_TIMEOUT": "1h", "STALL_TIMEOUT": "1h"})
+		p, natsURL := start(t, map[string]string{"DRAIN_TIMEOUT": "1h", "STALL_TIMEOUT": "1h", "MAX_EVENT_BYTES": strconv.Itoa(Large)})
 		p.WaitReady()
 		log := streamtest.NewLog(t, jetStream(t, natsURL()))
-		log.Pad = 1000
-		log.PublishN(1000, "a")
-		// A client that takes nothing keeps the process waiting.
-		streamtest.Open(t, p.URL(), streamtest.Query{LastID: log.ID(0), RecvBuf: 32 << 10}).System(t, "open")
+		log.Pad = Large
+		log.Publish("a")
+		p.Stick(streamtest.Query{Topics: []string{"a"}, LastID: log.ID(0)})
 		p.Terminate()
 		p.Logged("draining")
 		p.eventually(func() bool {
