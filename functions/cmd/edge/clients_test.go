@@ -34,7 +34,7 @@ func retry(t *testing.T) {
 }
 
 func maxAge(t *testing.T) {
-	c := newRig(t).edge(t, "MAX_AGE", "1s").live()
+	c := newRig(t).edge(t, "MAX_AGE", "1s", "HEARTBEAT_INTERVAL", "1h").live() // nothing else comes
 	assert.EqualValues(t, "max_age", c.System(t, "drain").System().Reason)
 }
 

@@ -73,12 +73,25 @@ func streamReplicas(t *testing.T) {
 	}
 }
 
+// createStream: the edge asks for what is missing, again and again, and creates
+// neither the stream nor the bucket.
 func createStream(t *testing.T) {
 	server := natstest.Start(t)
+	conn := server.Connect(t)
+	asked, err := conn.SubscribeSync("$JS.API.STREAM.>")
+	require.NoError(t, err)
+	require.NoError(t, conn.Flush())
 	e := edgeOn(t, server.URL(), "CREATE_STREAM", "false")
 	assert.Contains(t, e.Logged("the event log cannot be used yet, trying on")["err"], "CREATE_STREAM=true")
-	_, err := server.JetStream(t).Stream(t.Context(), event.DefaultStream)
-	assert.ErrorIs(t, err, jetstream.ErrStreamNotFound)
+	for left := map[string]int{event.DefaultStream: 2, "KV_" + event.ProducersBucket: 2}; len(left) > 0; {
+		m, err := asked.NextMsg(natstest.Patience)
+		require.NoError(t, err)
+		name, looks := strings.CutPrefix(m.Subject, "$JS.API.STREAM.INFO.")
+		require.True(t, looks, m.Subject)
+		if left[name]--; left[name] <= 0 {
+			delete(left, name)
+		}
+	}
 }
 
 // created is the configuration of the stream that an edge with a setting makes.
