@@ -18,29 +18,29 @@ import (
 	"sluice/natsembed/natstest"
 )
 
-// heartbeatInterval: so many heartbeats would take minutes by default.
-func heartbeatInterval(t *testing.T) {
+// testHeartbeatInterval: so many heartbeats would take minutes by default.
+func testHeartbeatInterval(t *testing.T) {
 	e := newRig(t).edge(t, "HEARTBEAT_INTERVAL", "100ms")
 	began := time.Now()
 	e.beats(e.live())
 	assert.Less(t, time.Since(began), natstest.Patience)
 }
 
-func retry(t *testing.T) {
+func testRetry(t *testing.T) {
 	r := newRig(t)
 	c := r.edge(t, "RETRY", "1234ms").live()
 	r.log.Publish("a")
 	assert.Equal(t, "1234", c.Event(t).Retry)
 }
 
-func maxAge(t *testing.T) {
+func testMaxAge(t *testing.T) {
 	c := newRig(t).edge(t, "MAX_AGE", "1s", "HEARTBEAT_INTERVAL", "1h").live() // nothing else comes
 	assert.EqualValues(t, "max_age", c.System(t, "drain").System().Reason)
 }
 
-// direct is told by the head: net/http keeps its connections, a connection that
-// is taken from it ends with the stream.
-func direct(t *testing.T) {
+// testDirect looks at the head: net/http keeps its connections, a connection
+// that is taken from it ends with the stream.
+func testDirect(t *testing.T) {
 	r := newRig(t)
 	for _, value := range []string{"true", "false"} {
 		assert.Equal(t, value, strconv.FormatBool(r.edge(t, "DIRECT", value).live().Response.Close))
@@ -49,8 +49,8 @@ func direct(t *testing.T) {
 
 var running = regexp.MustCompile(`(?m)^go_goroutines (\d+)$`)
 
-// shards are seen by their goroutines. By default there is one for a processor.
-func shards(t *testing.T) {
+// testShards counts goroutines. By default there is a shard for a processor.
+func testShards(t *testing.T) {
 	const many = 1000
 	e := newRig(t).edge(t, "SHARDS", strconv.Itoa(many))
 	found := running.FindStringSubmatch(e.metrics())
@@ -60,9 +60,9 @@ func shards(t *testing.T) {
 	assert.Greater(t, n, many)
 }
 
-// sndbuf looks at the socket of an edge in this process, which has just two
+// testSndbuf looks at the socket of an edge in this process, which has just two
 // sockets of the connection.
-func sndbuf(t *testing.T) {
+func testSndbuf(t *testing.T) {
 	r := newRig(t)
 	size := func(setting string) int {
 		p := start(t, r.nats.URL(), map[string]string{"SNDBUF": setting})
@@ -105,7 +105,7 @@ func addrPort(a unix.Sockaddr) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4(v4.Addr), uint16(v4.Port))
 }
 
-func maxConnections(t *testing.T) {
+func testMaxConnections(t *testing.T) {
 	e := newRig(t).edge(t, "MAX_CONNECTIONS", "2")
 	e.live()
 	last := e.live()

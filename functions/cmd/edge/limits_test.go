@@ -83,12 +83,12 @@ func (r *rig) publishUntilEnd(e *edge, topic string) {
 	})
 }
 
-func pendingMsgs(t *testing.T) { pending(t, "PENDING_MSGS", "5", "1000000") }
+func testPendingMsgs(t *testing.T) { pending(t, "PENDING_MSGS", "5", "1000000") }
 
-func pendingBytes(t *testing.T) { pending(t, "PENDING_BYTES", "5000", "1000000000") }
+func testPendingBytes(t *testing.T) { pending(t, "PENDING_BYTES", "5000", "1000000000") }
 
-// stallTimeout has clients that do not read what they have asked for.
-func stallTimeout(t *testing.T) {
+// testStallTimeout has clients that do not read what they have asked for.
+func testStallTimeout(t *testing.T) {
 	r := newRig(t)
 	r.log.Pad = 1000
 	r.log.PublishN(1000, "a")
@@ -97,9 +97,9 @@ func stallTimeout(t *testing.T) {
 	c.stays(t)
 }
 
-// minRate has clients that read 50 KB/s at most, of events of 900 KB. Within
+// testMinRate has clients that read 50 KB/s at most, of events of 900 KB. Within
 // STALL_TIMEOUT that is far below one rate and far above the other.
-func minRate(t *testing.T) {
+func testMinRate(t *testing.T) {
 	const events = 2
 	r := newLargeRig(t)
 	r.log.PublishN(events, "a")

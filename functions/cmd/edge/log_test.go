@@ -14,7 +14,7 @@ import (
 	"sluice/publisher/event"
 )
 
-func stream(t *testing.T) {
+func testStream(t *testing.T) {
 	server := natstest.Start(t)
 	e := edgeOn(t, server.URL(), "STREAM", "ORDERS")
 	e.WaitReady()
@@ -29,8 +29,8 @@ func stream(t *testing.T) {
 	assert.Contains(t, e.Do(http.MethodGet, "/health").Body, `"name": "ORDERS"`)
 }
 
-// maxEventBytes: what is in the log already may be larger.
-func maxEventBytes(t *testing.T) {
+// testMaxEventBytes: what is in the log already may be larger.
+func testMaxEventBytes(t *testing.T) {
 	r := newRig(t)
 	c := r.edge(t, "MAX_EVENT_BYTES", "100").live()
 	r.log.Pad = 101
@@ -43,7 +43,7 @@ func maxEventBytes(t *testing.T) {
 	assert.Equal(t, small.Data, blocks[1].Data)
 }
 
-func feedFilter(t *testing.T) {
+func testFeedFilter(t *testing.T) {
 	r := newRig(t)
 	e := r.edge(t, "FEED_FILTER", "events.metric.>,events.alert")
 	refused := e.Do(http.MethodGet, "/stream?topic=log.error")
@@ -55,8 +55,8 @@ func feedFilter(t *testing.T) {
 	assert.Equal(t, r.log.Publish("alert").Data, c.Event(t).Data)
 }
 
-// streamReplicas are asked of a NATS that has one server and refuses them.
-func streamReplicas(t *testing.T) {
+// testStreamReplicas asks a NATS for them that has one server and refuses.
+func testStreamReplicas(t *testing.T) {
 	server := natstest.Start(t)
 	conn := server.Connect(t)
 	asked, err := conn.SubscribeSync("$JS.API.STREAM.CREATE.*")
@@ -73,9 +73,9 @@ func streamReplicas(t *testing.T) {
 	}
 }
 
-// createStream: the edge asks for what is missing, again and again, and creates
+// testCreateStream: the edge asks for what is missing, again and again, and creates
 // neither the stream nor the bucket.
-func createStream(t *testing.T) {
+func testCreateStream(t *testing.T) {
 	server := natstest.Start(t)
 	conn := server.Connect(t)
 	asked, err := conn.SubscribeSync("$JS.API.STREAM.>")
@@ -104,14 +104,14 @@ func created(t *testing.T, name, value string) jetstream.StreamConfig {
 	return s.CachedInfo().Config
 }
 
-func streamMaxAge(t *testing.T) {
+func testStreamMaxAge(t *testing.T) {
 	assert.Equal(t, time.Hour, created(t, "STREAM_MAX_AGE", "1h").MaxAge)
 }
 
-func streamMaxBytes(t *testing.T) {
+func testStreamMaxBytes(t *testing.T) {
 	assert.EqualValues(t, 1<<20, created(t, "STREAM_MAX_BYTES", "1048576").MaxBytes)
 }
 
-func streamDuplicates(t *testing.T) {
+func testStreamDuplicates(t *testing.T) {
 	assert.Equal(t, 3*time.Minute, created(t, "STREAM_DUPLICATES", "3m").Duplicates)
 }

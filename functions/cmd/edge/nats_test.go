@@ -18,8 +18,8 @@ import (
 	"sluice/publisher/event"
 )
 
-// natsURL has a server that is down, too.
-func natsURL(t *testing.T) {
+// testNatsURL has a server that is down, too.
+func testNatsURL(t *testing.T) {
 	down, server := natstest.Start(t), natstest.Start(t)
 	url := down.URL() + "," + server.URL()
 	down.Stop()
@@ -34,8 +34,8 @@ const (
 	userSeed = "SUAMDD7U2VRT74GWV2MR3DYQDUQTO5AR5SLA3PIUOKEBQMSJ7TKJ2JLJ2Y"
 )
 
-// natsCreds plays a server's first words: it asks the client to sign in.
-func natsCreds(t *testing.T) {
+// testNatsCreds plays a server's first words: it asks the client to sign in.
+func testNatsCreds(t *testing.T) {
 	creds := filepath.Join(t.TempDir(), "user.creds")
 	require.NoError(t, os.WriteFile(creds, fmt.Appendf(nil,
 		"-----BEGIN NATS USER JWT-----\n%s\n------END NATS USER JWT------\n\n-----BEGIN USER NKEY SEED-----\n%s\n------END USER NKEY SEED------\n",
@@ -62,8 +62,8 @@ func natsCreds(t *testing.T) {
 	assert.NotEmpty(t, said.Sig)
 }
 
-// natsInboxPrefix is seen on all that the edge asks until it is ready.
-func natsInboxPrefix(t *testing.T) {
+// testNatsInboxPrefix looks at all that the edge asks until it is ready.
+func testNatsInboxPrefix(t *testing.T) {
 	r := newRig(t)
 	conn := r.nats.Connect(t)
 	asked, err := conn.SubscribeSync("$JS.API.>")

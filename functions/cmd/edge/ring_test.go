@@ -48,14 +48,14 @@ func ring(t *testing.T, name, value string) {
 	assert.Positive(t, e.replayed(), "from the log")
 }
 
-func ringEvents(t *testing.T) { ring(t, "RING_EVENTS", "10") }
+func testRingEvents(t *testing.T) { ring(t, "RING_EVENTS", "10") }
 
-func ringBytes(t *testing.T) { ring(t, "RING_BYTES", "15000") }
+func testRingBytes(t *testing.T) { ring(t, "RING_BYTES", "15000") }
 
-// replayConcurrency counts the consumers of replays that live at one time, by
+// testReplayConcurrency counts the consumers of replays that live at one time, by
 // the edge's requests: each deletes its consumer before another may begin. With
 // more room there are more, though maybe not at the first try.
-func replayConcurrency(t *testing.T) {
+func testReplayConcurrency(t *testing.T) {
 	r := newRig(t)
 	r.log.PublishN(50, "a")
 	one := r.most(t, "1")

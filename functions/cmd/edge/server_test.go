@@ -17,13 +17,13 @@ import (
 	"sluice/publisher/event"
 )
 
-func host(t *testing.T) {
+func testHost(t *testing.T) {
 	e := newRig(t).edge(t, "HOST", "127.0.0.1")
 	assert.Regexp(t, `^http://127\.0\.0\.1:\d+$`, e.URL(), "where it listens: not everywhere, as by default")
 }
 
-// port is one that another program has.
-func port(t *testing.T) {
+// testPort has a port that another program uses.
+func testPort(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer l.Close()
@@ -34,8 +34,8 @@ func port(t *testing.T) {
 	assert.Contains(t, e.Stderr(), "port "+taken+" (PORT) of 127.0.0.1 (HOST) is in use")
 }
 
-// logLevel: the edge is known to be up by the stream that it creates.
-func logLevel(t *testing.T) {
+// testLogLevel: the edge is known to be up by the stream that it creates.
+func testLogLevel(t *testing.T) {
 	server := natstest.Start(t)
 	js := server.JetStream(t)
 	e := edgeOn(t, server.URL(), "LOG_LEVEL", "warn")
@@ -47,7 +47,7 @@ func logLevel(t *testing.T) {
 	assert.NotContains(t, e.Stderr(), `"level":"INFO"`)
 }
 
-func metricsAddr(t *testing.T) {
+func testMetricsAddr(t *testing.T) {
 	e := newRig(t).edge(t, "METRICS_ADDR", "127.0.0.1:0")
 	assert.Equal(t, http.StatusNotFound, e.Do(http.MethodGet, "/metrics").Status)
 	addr := "http://" + e.Logged("listening for metrics")["addr"].(string)
@@ -55,22 +55,22 @@ func metricsAddr(t *testing.T) {
 	assert.Equal(t, http.StatusNotFound, cmdtest.Do(t, http.MethodGet, addr+"/stream").Status)
 }
 
-func functions(t *testing.T) {
+func testFunctions(t *testing.T) {
 	e := newRig(t).edge(t, "FUNCTIONS", "console")
 	for path, status := range map[string]int{"/console": 200, "/stream": 404, "/health": 404, "/livez": 200} {
 		assert.Equal(t, status, e.Do(http.MethodGet, path).Status, path)
 	}
 }
 
-func corsOrigins(t *testing.T) {
+func testCorsOrigins(t *testing.T) {
 	const ours = "https://app.example.com"
 	e := newRig(t).edge(t, "CORS_ORIGINS", ours)
 	assert.Equal(t, ours, e.Do(http.MethodGet, "/health", "Origin", ours).Header.Get("Access-Control-Allow-Origin"))
 }
 
-// drainTimeout ends two edges under clients that take nothing. When one has
+// testDrainTimeout ends two edges under clients that take nothing. When one has
 // given up, the other still answers.
-func drainTimeout(t *testing.T) {
+func testDrainTimeout(t *testing.T) {
 	r := newLargeRig(t)
 	r.log.Publish("a")
 	start := func(timeout string) *edge {
@@ -91,9 +91,9 @@ func drainTimeout(t *testing.T) {
 
 var lagging = regexp.MustCompile(`(\d+) events behind, READY_LAG allows 10"`)
 
-// readyLag pauses the consumers of two edges, so that events come which they
+// testReadyLag pauses the consumers of two edges, so that events come which they
 // have not read: both say so, one is not ready.
-func readyLag(t *testing.T) {
+func testReadyLag(t *testing.T) {
 	r := newRig(t)
 	strict, patient := r.edge(t, "READY_LAG", "10"), r.edge(t, "READY_LAG", "1000000000")
 	strict.Eventually(func() bool {

@@ -45,13 +45,13 @@ var natsURL = regexp.MustCompile(`nats://127\.0\.0\.1:\d+`)
 // TestEverySettingActs has a test for each setting of local alone.
 func TestEverySettingActs(t *testing.T) {
 	cmdtest.RunSettings(t, map[string]func(*testing.T){
-		"NATS_PORT": natsPort,
-		"STORE_DIR": storeDir,
-		"DEMO":      demo,
+		"NATS_PORT": testNatsPort,
+		"STORE_DIR": testStoreDir,
+		"DEMO":      testDemo,
 	}, cmdtest.Shared...)
 }
 
-func natsPort(t *testing.T) {
+func testNatsPort(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer l.Close()
@@ -66,14 +66,14 @@ func natsPort(t *testing.T) {
 	p.Eventually(func() bool { return regexp.MustCompile(`NATS +inside this process only`).MatchString(p.Stdout()) })
 }
 
-func storeDir(t *testing.T) {
+func testStoreDir(t *testing.T) {
 	store := t.TempDir()
 	execute(t, map[string]string{"STORE_DIR": store}).WaitReady()
 	assert.DirExists(t, filepath.Join(store, "jetstream"))
 }
 
-// demo has three events a second, or none among ten heartbeats a second.
-func demo(t *testing.T) {
+// testDemo has three events a second, or none among ten heartbeats a second.
+func testDemo(t *testing.T) {
 	live := func(value string) *streamtest.Client {
 		p := execute(t, map[string]string{"DEMO": value, "HEARTBEAT_INTERVAL": "100ms"})
 		p.WaitReady()
