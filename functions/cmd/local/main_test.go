@@ -74,15 +74,15 @@ func testStoreDir(t *testing.T) {
 
 // testDemo has three events a second, or none among ten heartbeats a second.
 func testDemo(t *testing.T) {
-	live := func(value string) *streamtest.Client {
-		p := execute(t, map[string]string{"DEMO": value, "HEARTBEAT_INTERVAL": "100ms"})
+	live := func(value, heartbeat string) *streamtest.Client {
+		p := execute(t, map[string]string{"DEMO": value, "HEARTBEAT_INTERVAL": heartbeat})
 		p.WaitReady()
 		c := streamtest.Open(t, p.URL(), streamtest.Query{})
 		c.System(t, "open")
 		return c
 	}
-	live("true").Event(t)
-	without := live("false")
+	live("true", "1h").Event(t)
+	without := live("false", "100ms")
 	for range 20 {
 		assert.Equal(t, event.TypeHeartbeat, without.Block(t).Type)
 	}
