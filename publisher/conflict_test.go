@@ -15,37 +15,45 @@ import (
 	"sluice/publisher/event"
 )
 
-// stuck answers for a stream whose leader keeps the first message id it sees
-// in process: what nats-server does after some changes of leader, which no
-// test can bring about at will. It returns the ids that were accepted.
-func stuck(t *testing.T, srv *natstest.Server) func() []string {
+// answering stands in for the stream that stores events.metric.>: answer gives
+// the reply to an event, "" for none.
+func answering(t *testing.T, srv *natstest.Server, answer func(*nats.Msg) string) {
 	t.Helper()
 	cfg := event.StreamConfig(event.DefaultStream, event.StreamLimits{})
 	cfg.Subjects = []string{"events.other.>"} // so that events.metric.> is free
 	_, err := event.EnsureStream(t.Context(), srv.JetStream(t), cfg)
 	require.NoError(t, err)
+	nc := srv.Connect(t)
+	_, err = nc.Subscribe("events.metric.>", func(m *nats.Msg) {
+		if text := answer(m); text != "" {
+			assert.NoError(t, m.Respond([]byte(text)))
+		}
+	})
+	require.NoError(t, err)
+	require.NoError(t, nc.Flush())
+}
 
+// stuck answers for a stream whose leader keeps the first message id it sees
+// in process: what nats-server does after some changes of leader, which no
+// test can bring about at will. It returns the ids that were accepted.
+func stuck(t *testing.T, srv *natstest.Server) func() []string {
+	t.Helper()
 	var mu sync.Mutex
 	var first string
 	var accepted []string
-	nc := srv.Connect(t)
-	_, err = nc.Subscribe("events.metric.>", func(m *nats.Msg) {
+	answering(t, srv, func(m *nats.Msg) string {
 		mu.Lock()
 		defer mu.Unlock()
 		id := m.Header.Get(jetstream.MsgIDHeader)
 		if first == "" {
 			first = id
 		}
-		answer := `{"stream":"EVENTS","seq":7}`
 		if id == first {
-			answer = `{"error":{"code":409,"err_code":10158,"description":"duplicate message id is in process"},"stream":"EVENTS","seq":0}`
-		} else {
-			accepted = append(accepted, id)
+			return `{"error":{"code":409,"err_code":10158,"description":"duplicate message id is in process"},"stream":"EVENTS","seq":0}`
 		}
-		assert.NoError(t, m.Respond([]byte(answer)))
+		accepted = append(accepted, id)
+		return `{"stream":"EVENTS","seq":7}`
 	})
-	require.NoError(t, err)
-	require.NoError(t, nc.Flush())
 	return func() []string {
 		mu.Lock()
 		defer mu.Unlock()

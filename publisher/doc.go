@@ -7,6 +7,11 @@
 // connection, a leader election, a lost acknowledgement) is sent again with
 // the same Nats-Msg-Id, so that the log holds it once.
 //
+// Results. Event.OnResult is told what became of its event, as soon as that is
+// known: its id in the log, that it is a duplicate, or why it failed. Flush and
+// Summary tell the same of all events together. The publisher remembers only
+// the events that are pending, so a run may be endless.
+//
 // Order. One publisher's events are stored in its order through lost
 // connections and server restarts. When the leader of a replicated stream
 // changes, JetStream may drop some of the events on their way and store later

@@ -20,6 +20,9 @@ var (
 	ErrGaveUp = errors.New("publisher: gave up")
 	// ErrRefused is what ends a publisher whose user lacks a permission.
 	ErrRefused = errors.New("publisher: NATS refuses this user")
+	// ErrUnacknowledged is what became of the events that were pending when
+	// their publisher ended: the log may hold them or not.
+	ErrUnacknowledged = errors.New("publisher: not acknowledged")
 	// ErrFailed is what Flush returns when some event was not published.
 	ErrFailed = errors.New("publisher: not every event was acknowledged")
 )

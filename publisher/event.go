@@ -27,8 +27,13 @@ type Event struct {
 	// a second event with the same id is acknowledged and not stored. With ""
 	// the publisher makes a unique one, so that its own resends are.
 	MsgID string
-	// Data is one JSON value in UTF-8. It must not change before Flush.
+	// Data is one JSON value in UTF-8. It must not change before the event's
+	// result is known.
 	Data []byte
+	// OnResult, where set, is called once with the result of an event that
+	// Publish has accepted. For one that Publish does not accept, its error is
+	// the result. See Result for when and how it is called.
+	OnResult func(Result)
 }
 
 // check reports what keeps the event out of a log whose payloads have at most

@@ -3,8 +3,6 @@ package publisher
 import (
 	"fmt"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"sluice/publisher/event"
 )
 
@@ -31,19 +29,25 @@ type ledger struct {
 	idle                          chan struct{}
 }
 
-// acknowledge counts an event that the log holds; the duplicate was there
-// before this publisher sent it.
-func (l *ledger) acknowledge(ack *jetstream.PubAck, duplicate bool) {
-	if duplicate {
+// settle counts a pending event by its result.
+func (l *ledger) settle(r Result) {
+	switch {
+	case r.Err != nil:
+		l.fail(r.Err)
+	case r.Duplicate:
 		l.duplicates++
-	} else {
+	default:
 		l.published++
 	}
-	if ack.Sequence != 0 {
-		if l.first == 0 || ack.Sequence < l.first {
-			l.first = ack.Sequence
+	if seq := r.ID.Seq; seq != 0 {
+		if l.first == 0 || seq < l.first {
+			l.first = seq
 		}
-		l.last = max(l.last, ack.Sequence)
+		l.last = max(l.last, seq)
+	}
+	if l.pending--; l.pending == 0 && l.idle != nil {
+		close(l.idle)
+		l.idle = nil
 	}
 }
 
@@ -51,14 +55,6 @@ func (l *ledger) acknowledge(ack *jetstream.PubAck, duplicate bool) {
 func (l *ledger) fail(err error) {
 	if l.failed++; l.failure == nil {
 		l.failure = err
-	}
-}
-
-// settled takes an event out of the pending ones.
-func (l *ledger) settled() {
-	if l.pending--; l.pending == 0 && l.idle != nil {
-		close(l.idle)
-		l.idle = nil
 	}
 }
 

@@ -122,8 +122,8 @@ func (p *Publisher) watchErrors() {
 }
 
 // Publish takes one event. It blocks while MaxPending events are not
-// acknowledged and returns before this one is: Flush waits for that, and
-// Summary counts. After an error the event counts as failed; one that wraps
+// acknowledged and returns before this one is: Flush waits for that, OnResult
+// is told, and Summary counts. After an error the event counts as failed; one that wraps
 // ErrInvalid concerns this event alone, after any other but the cause of ctx
 // the publisher has ended.
 func (p *Publisher) Publish(ctx context.Context, e Event) error {
@@ -178,8 +178,8 @@ func (p *Publisher) Refuse(err error) {
 	p.logFailure("event refused", "err", err)
 }
 
-// Flush waits until no event is pending. Its error is the cause of
-// ctx, or wraps ErrFailed and the first failure when an event was refused or given up.
+// Flush waits until no event is pending. Its error is the cause of ctx, or wraps
+// ErrFailed and the first failure when an event was refused or given up.
 func (p *Publisher) Flush(ctx context.Context) error {
 	p.mu.Lock()
 	idle := p.ledger.whenIdle()
@@ -202,7 +202,7 @@ func (p *Publisher) Summary() Summary {
 }
 
 // Close ends the publisher and waits for its goroutine. Events that are
-// pending count as failed, though the log may hold them: Flush first.
+// pending count as failed with ErrUnacknowledged: Flush first.
 func (p *Publisher) Close() {
 	p.end(ErrClosed)
 	p.endRecords(ErrClosed)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 
@@ -97,7 +98,7 @@ func (s *sender) collect() {
 		}
 		delete(s.flight, o.msg)
 		if o.err != nil {
-			s.missed(it, o.err)
+			s.attemptFailed(it, o.err)
 		} else {
 			s.acknowledged(it, o.ack)
 		}
@@ -127,7 +128,7 @@ func (s *sender) advance() {
 func (s *sender) settleDown() {
 	s.backlog = append(s.failed, s.backlog...)
 	s.failed = nil
-	slices.SortFunc(s.backlog, func(a, b *item) int { return cmp.Compare(a.order, b.order) })
+	inOrder(s.backlog)
 	if len(s.backlog) == 0 {
 		s.flow()
 		return
@@ -185,12 +186,13 @@ func (s *sender) send(it *item) {
 			err = nats.ErrDisconnected // of what the buffer of size 0 is a sign
 		}
 		delete(s.flight, m)
-		s.missed(it, err)
+		s.attemptFailed(it, err)
 	}
 }
 
-// missed takes the failure of an attempt: the event's end, or one to repeat.
-func (s *sender) missed(it *item, err error) {
+// attemptFailed decides whether an event whose attempt ended with err is sent
+// again, or has failed.
+func (s *sender) attemptFailed(it *item, err error) {
 	again := passes(err)
 	if !inProcess(err) {
 		it.conflict = time.Time{}
@@ -209,14 +211,16 @@ func (s *sender) missed(it *item, err error) {
 		s.halt(err)
 		return
 	}
-	s.p.settle(func(l *ledger) { l.fail(err) })
+	s.p.settle(it, Result{Err: err})
 	s.p.logFailure("the log refused an event", "topic", it.event.Topic, "msg_id", it.event.MsgID, "err", err)
 	s.answered()
 }
 
 func (s *sender) acknowledged(it *item, ack *jetstream.PubAck) {
-	before := ack.Duplicate && (it.attempts == 1 || ack.Sequence <= s.p.startSeq)
-	s.p.settle(func(l *ledger) { l.acknowledge(ack, before) })
+	s.p.settle(it, Result{
+		ID:        event.ID{Epoch: s.p.epoch, Seq: ack.Sequence},
+		Duplicate: ack.Duplicate && (it.attempts == 1 || ack.Sequence <= s.p.startSeq),
+	})
 	s.answered()
 }
 
@@ -253,24 +257,31 @@ func (s *sender) abandon() {
 	s.p.closed = true
 	s.p.mu.Unlock()
 	s.collect()
-	err := context.Cause(s.p.life)
-	items := slices.Concat(s.failed, s.backlog)
-	for _, it := range s.flight {
-		items = append(items, it)
+	pending := slices.AppendSeq(slices.Concat(s.failed, s.backlog), maps.Values(s.flight))
+	inOrder(pending)
+	err := fmt.Errorf("%w: %w", ErrUnacknowledged, context.Cause(s.p.life))
+	for _, it := range pending {
+		s.p.settle(it, Result{Err: err})
 	}
-	for range items {
-		s.p.settle(func(l *ledger) { l.fail(err) })
-	}
-	if len(items) > 0 {
-		s.p.opts.Log.Error("events given up", "count", len(items), "err", err)
+	if len(pending) > 0 {
+		s.p.opts.Log.Error("events given up", "count", len(pending), "err", err)
 	}
 }
 
-// settle ends an event's wait and frees its place.
-func (p *Publisher) settle(enter func(*ledger)) {
+// inOrder sorts items by their Publish calls.
+func inOrder(items []*item) {
+	slices.SortFunc(items, func(a, b *item) int { return cmp.Compare(a.order, b.order) })
+}
+
+// settle ends an event's wait: it reports and counts the result and frees the
+// event's place.
+func (p *Publisher) settle(it *item, r Result) {
+	if it.event.OnResult != nil {
+		r.MsgID = it.event.MsgID
+		it.event.OnResult(r)
+	}
 	p.mu.Lock()
-	enter(&p.ledger)
-	p.ledger.settled()
+	p.ledger.settle(r)
 	p.mu.Unlock()
 	<-p.slots
 }
