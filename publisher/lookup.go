@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"sluice/publisher/event"
+	"sluice/publisher/internal/retry"
 )
 
 // lookUpAttempt bounds one request for the stream; a request that is lost with
@@ -41,7 +42,7 @@ func (p *Publisher) lookUp(ctx context.Context) error {
 		}
 		return info, err
 	},
-		backoff.WithBackOff(NewBackOff(p.opts.Timeout)),
+		backoff.WithBackOff(retry.Until(p.opts.Timeout)),
 		backoff.WithMaxElapsedTime(0), // the back-off knows
 		backoff.WithNotify(func(err error, wait time.Duration) {
 			p.opts.Log.Warn("JetStream does not answer for the stream, trying again", "stream", p.opts.Stream,

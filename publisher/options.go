@@ -1,9 +1,11 @@
 package publisher
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -64,17 +66,15 @@ type Options struct {
 
 // complete fills in the defaults and checks the rest.
 func (o *Options) complete() error {
-	orDefault(&o.Stream, event.DefaultStream)
-	orDefault(&o.MaxEventBytes, event.DefaultMaxBytes)
-	orDefault(&o.MaxPending, DefaultMaxPending)
-	orDefault(&o.Timeout, DefaultTimeout)
-	orDefault(&o.AckTimeout, DefaultAckTimeout)
-	orDefault(&o.ConflictTimeout, DefaultConflictTimeout)
-	orDefault(&o.DrainTimeout, DefaultDrainTimeout)
-	orDefault(&o.Name, event.DefaultProducer)
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
+	o.Stream = cmp.Or(o.Stream, event.DefaultStream)
+	o.MaxEventBytes = cmp.Or(o.MaxEventBytes, event.DefaultMaxBytes)
+	o.MaxPending = cmp.Or(o.MaxPending, DefaultMaxPending)
+	o.Timeout = cmp.Or(o.Timeout, DefaultTimeout)
+	o.AckTimeout = cmp.Or(o.AckTimeout, DefaultAckTimeout)
+	o.ConflictTimeout = cmp.Or(o.ConflictTimeout, DefaultConflictTimeout)
+	o.DrainTimeout = cmp.Or(o.DrainTimeout, DefaultDrainTimeout)
+	o.Name = cmp.Or(o.Name, event.DefaultProducer)
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	if o.Conn == nil {
 		return errors.New("publisher: Options.Conn is nil")
 	}
@@ -85,28 +85,11 @@ func (o *Options) complete() error {
 	return CheckName(o.Name)
 }
 
-func orDefault[T comparable](v *T, def T) {
-	var zero T
-	if *v == zero {
-		*v = def
-	}
-}
-
 // CheckName reports whether name can be a producer's name: a topic of one
 // token, because it ends a NATS subject.
 func CheckName(name string) error {
-	topic, ok := event.Topic(event.SubjectPrefix + name)
-	if !ok || !isToken(topic) {
+	if event.CheckTopic(name) != nil || strings.Contains(name, ".") {
 		return fmt.Errorf("producer name %q: it is 1 to %d characters from A-Z a-z 0-9 _ -", name, event.MaxTokenBytes)
 	}
 	return nil
-}
-
-func isToken(topic string) bool {
-	for i := range len(topic) {
-		if topic[i] == '.' {
-			return false
-		}
-	}
-	return true
 }

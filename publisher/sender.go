@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"sluice/publisher/event"
+	"sluice/publisher/internal/retry"
 )
 
 // phase is what the sender does with its backlog.
@@ -54,9 +55,9 @@ type sender struct {
 }
 
 func newSender(p *Publisher) *sender {
-	retry := time.NewTimer(0)
-	retry.Stop()
-	return &sender{p: p, flight: map[*nats.Msg]*item{}, backoff: newBackOff(), retry: retry}
+	timer := time.NewTimer(0)
+	timer.Stop()
+	return &sender{p: p, flight: map[*nats.Msg]*item{}, backoff: retry.Forever(), retry: timer}
 }
 
 // run sends until the publisher's life ends, and then fails what is pending.

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,9 +14,19 @@ import (
 // DefaultStream is the name of the JetStream stream that holds the log.
 const DefaultStream = "EVENTS"
 
-// DefaultMaxBytes is the largest payload of an event unless configured
-// otherwise, in bytes.
-const DefaultMaxBytes = 64 << 10
+// The limits of a stream that is created, unless configured otherwise.
+const (
+	// DefaultMaxBytes is the largest payload of an event, in bytes.
+	DefaultMaxBytes = 64 << 10
+	// DefaultMaxAge is how long events are kept.
+	DefaultMaxAge = 24 * time.Hour
+	// DefaultLogBytes is the size of the whole log.
+	DefaultLogBytes = 1 << 30
+	// DefaultDuplicates is the window in which a message id is stored once.
+	DefaultDuplicates = 10 * time.Minute
+	// DefaultReplicas is how many servers keep the log.
+	DefaultReplicas = 1
+)
 
 // headerBytes is the room that the stream leaves for NATS headers beside the
 // payload: MaxMsgSize counts both.
@@ -27,13 +38,13 @@ const metadataEpoch = "epoch"
 // StreamLimits is what an operator may choose when the stream is created. The
 // zero value of a field means its default.
 type StreamLimits struct {
-	MaxAge      time.Duration // retention, default 24 h
-	MaxBytes    int64         // of the whole log, default 1 GiB
+	MaxAge      time.Duration // retention, default DefaultMaxAge
+	MaxBytes    int64         // of the whole log, default DefaultLogBytes
 	MaxMsgBytes int           // of one payload, default DefaultMaxBytes
-	Replicas    int           // default 1
+	Replicas    int           // default DefaultReplicas
 	// Duplicates is the window in which a message id is stored once: default
-	// 10 min, MaxAge at most. NATS keeps the ids of all events in it in memory,
-	// about 130 bytes each.
+	// DefaultDuplicates, MaxAge at most. NATS keeps the ids of all events in it
+	// in memory, about 130 bytes each.
 	Duplicates time.Duration
 }
 
@@ -41,13 +52,7 @@ type StreamLimits struct {
 // retention (a client's reading removes nothing), S2 compression and direct
 // reads.
 func StreamConfig(name string, limits StreamLimits) jetstream.StreamConfig {
-	or := func(v, def int64) int64 {
-		if v > 0 {
-			return v
-		}
-		return def
-	}
-	maxAge := or(int64(limits.MaxAge), int64(24*time.Hour))
+	maxAge := cmp.Or(limits.MaxAge, DefaultMaxAge)
 	return jetstream.StreamConfig{
 		Name:        name,
 		Description: "Sluice event log",
@@ -55,11 +60,11 @@ func StreamConfig(name string, limits StreamLimits) jetstream.StreamConfig {
 		Storage:     jetstream.FileStorage,
 		Retention:   jetstream.LimitsPolicy,
 		Discard:     jetstream.DiscardOld,
-		MaxAge:      time.Duration(maxAge),
-		MaxBytes:    or(limits.MaxBytes, 1<<30),
-		MaxMsgSize:  int32(or(int64(limits.MaxMsgBytes), DefaultMaxBytes)) + headerBytes,
-		Duplicates:  time.Duration(min(or(int64(limits.Duplicates), int64(10*time.Minute)), maxAge)),
-		Replicas:    int(or(int64(limits.Replicas), 1)),
+		MaxAge:      maxAge,
+		MaxBytes:    cmp.Or(limits.MaxBytes, DefaultLogBytes),
+		MaxMsgSize:  int32(cmp.Or(limits.MaxMsgBytes, DefaultMaxBytes)) + headerBytes,
+		Duplicates:  min(cmp.Or(limits.Duplicates, DefaultDuplicates), maxAge),
+		Replicas:    cmp.Or(limits.Replicas, DefaultReplicas),
 		Compression: jetstream.S2Compression,
 		AllowDirect: true,
 	}

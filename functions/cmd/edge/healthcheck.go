@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"time"
 
-	"sluice/functions/cmd/internal/settings"
+	"sluice/functions/settings"
 )
 
 const (

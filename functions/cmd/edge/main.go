@@ -19,8 +19,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"sluice/functions/cmd/internal/app"
-	"sluice/functions/cmd/internal/settings"
-	"sluice/publisher"
+	"sluice/functions/settings"
 )
 
 func main() {
@@ -61,7 +60,7 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 
 // connect returns at once, whether NATS is there or not.
 func connect(cfg *settings.Edge, log *slog.Logger) (*nats.Conn, error) {
-	servers := publisher.RedactServers(cfg.NATS.URL)
+	servers := cfg.NATS.Servers()
 	opts := append(app.ConnectOptions("sluice-edge", servers, log), nats.CustomInboxPrefix(cfg.NATS.InboxPrefix))
 	if cfg.NATS.Creds != "" {
 		opts = append(opts, nats.UserCredentials(cfg.NATS.Creds))

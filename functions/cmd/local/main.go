@@ -17,7 +17,7 @@ import (
 	"syscall"
 
 	"sluice/functions/cmd/internal/app"
-	"sluice/functions/cmd/internal/settings"
+	"sluice/functions/settings"
 	"sluice/natsembed"
 )
 

@@ -8,7 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"sluice/functions/cmd/internal/app"
-	"sluice/functions/cmd/internal/settings"
+	"sluice/functions/settings"
 	"sluice/natsembed"
 	"sluice/publisher"
 	"sluice/publisher/source"

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"bytes"
+	"io"
 	"log/slog"
 	"strings"
 	"testing"
@@ -10,7 +10,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"sluice/functions/settings"
 	"sluice/publisher"
+	"sluice/publisher/event"
 )
 
 func TestHelpIsNoError(t *testing.T) {
@@ -59,57 +61,42 @@ func TestUsageErrorsNameTheSetting(t *testing.T) {
 	}
 }
 
-func TestFlagBeatsEnvironmentBeatsDefault(t *testing.T) {
-	read := func(args ...string) *config {
+func TestSettingsReachThePublisher(t *testing.T) {
+	read := func(env map[string]string, args ...string) *settings.Publisher {
 		t.Helper()
-		var out, errs bytes.Buffer
-		cfg, _, done := parse(args, &out, &errs)
-		require.False(t, done, errs.String())
+		cfg, done, err := settings.ParsePublisher(settings.Source{
+			Args: args, Stdout: io.Discard, Getenv: func(name string) (string, bool) { value, ok := env[name]; return value, ok },
+		})
+		require.NoError(t, err)
+		require.False(t, done)
 		return cfg
 	}
-	plain := read("stdin", "--topic=a")
-	assert.Equal(t, "nats://127.0.0.1:4222", plain.NATSURL)
-	assert.Equal(t, "EVENTS", plain.Stream)
-	assert.True(t, plain.CreateStream)
-	assert.Equal(t, slog.LevelInfo, plain.LogLevel)
-	assert.Equal(t, "stdin", plain.producerName())
-	assert.Equal(t, "event_producer", read("host").producerName())
-
-	for name, value := range map[string]string{
+	env := map[string]string{
 		"NATS_URL": "nats://env:1", "STREAM": "ENV", "CREATE_STREAM": "false", "LOG_LEVEL": "debug",
 		"TOPIC": "env.topic", "COUNT": "7", "RATE": "2.5", "DURATION": "3s", "EVERY": "1m",
 		"JOB_ID": "j", "ID_FROM": "a.b", "EVENT_TYPE": "line", "PRODUCER_NAME": "env", "CONNECT_TIMEOUT": "4s",
 		"STREAM_MAX_AGE": "1h", "STREAM_MAX_BYTES": "9", "STREAM_DUPLICATES": "2m", "STREAM_REPLICAS": "3", "MAX_EVENT_BYTES": "99",
-	} {
-		t.Setenv(name, value)
+		"MAX_PENDING": "5", "PUBLISH_TIMEOUT": "6s", "ACK_TIMEOUT": "7s", "DRAIN_TIMEOUT": "8s",
 	}
-	env := read("stdin")
-	assert.Equal(t, "nats://env:1", env.NATSURL)
-	assert.False(t, env.CreateStream)
-	assert.Equal(t, slog.LevelDebug, env.LogLevel)
-	assert.Equal(t, "env.topic", env.Stdin.Topic)
-	assert.Equal(t, uint64(7), *env.Stdin.Count)
-	assert.Equal(t, 2.5, env.Stdin.Rate)
-	assert.Equal(t, 3*time.Second, env.Stdin.Duration)
-	assert.Equal(t, "j", env.Stdin.JobID)
-	o := env.options(nil, nil)
-	assert.Equal(t, "ENV", o.Stream)
-	assert.Equal(t, "env", o.Name)
-	assert.Equal(t, time.Minute, o.Every)
-	assert.Equal(t, 3, o.Limits.Replicas)
-	assert.Equal(t, int64(9), o.Limits.MaxBytes)
-	assert.Equal(t, time.Hour, o.Limits.MaxAge)
-	assert.Equal(t, 2*time.Minute, o.Limits.Duplicates)
-	assert.Equal(t, 99, o.MaxEventBytes)
+	log := slog.New(slog.DiscardHandler)
+	assert.Equal(t, publisher.Options{
+		Stream: "ENV", Name: "env", Every: time.Minute, MaxEventBytes: 99, MaxPending: 5,
+		Timeout: 6 * time.Second, AckTimeout: 7 * time.Second, DrainTimeout: 8 * time.Second,
+		Limits: event.StreamLimits{MaxAge: time.Hour, MaxBytes: 9, MaxMsgBytes: 99, Replicas: 3, Duplicates: 2 * time.Minute},
+		Log:    log,
+	}, options(read(env, "stdin"), nil, log))
 
-	flag := read("stdin", "--stream=FLAG", "--create-stream", "--name=flag", "--count=1")
-	assert.Equal(t, "FLAG", flag.Stream)
-	assert.True(t, flag.CreateStream)
-	assert.Equal(t, "flag", flag.producerName())
-	assert.Equal(t, uint64(1), *flag.Stdin.Count)
+	cfg := read(env, "stdin", "--stream=FLAG", "--create-stream", "--name=flag", "--count=1")
+	o := options(cfg, nil, log)
+	assert.Equal(t, "FLAG", o.Stream)
+	assert.True(t, o.Create)
+	assert.Equal(t, "flag", o.Name)
+	e, err := newSource(t.Context(), cfg, strings.NewReader(`{"a":{"b":1}}`)).Next(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, publisher.Event{Topic: "env.topic", Type: "line", MsgID: "j:1", Data: []byte(`{"a":{"b":1}}`)}, e)
 }
 
 func TestRedactHidesPasswords(t *testing.T) {
-	got := publisher.RedactServers("nats://me:secret@a:1, nats://b:2,nats://%zz:secret@c")
-	assert.Equal(t, "nats://me:xxxxx@a:1,nats://b:2,(not a URL)", strings.TrimSpace(got))
+	cfg := settings.NATS{URL: "nats://me:secret@a:1, nats://b:2,nats://%zz:secret@c"}
+	assert.Equal(t, "nats://me:xxxxx@a:1,nats://b:2,(not a URL)", strings.TrimSpace(cfg.Servers()))
 }

@@ -7,13 +7,13 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/nats-io/nats.go"
 
-	"sluice/publisher"
+	"sluice/functions/settings"
+	"sluice/publisher/internal/retry"
 )
 
 const (
@@ -26,11 +26,11 @@ const (
 	reconnectJitter = 200 * time.Millisecond
 )
 
-// connect tries to reach NATS until ConnectTimeout. The connection then
+// connect tries to reach NATS until CONNECT_TIMEOUT. The connection then
 // reconnects for ever; the publisher decides when to give up.
-func connect(ctx context.Context, cfg *config, log *slog.Logger) (*nats.Conn, error) {
+func connect(ctx context.Context, cfg *settings.Publisher, log *slog.Logger) (*nats.Conn, error) {
 	opts := []nats.Option{
-		nats.Name("sluice-publisher " + cfg.producerName()),
+		nats.Name("sluice-publisher " + cfg.ProducerName()),
 		nats.Timeout(dialTimeout),
 		nats.FlusherTimeout(writeTimeout),
 		nats.PingInterval(pingInterval),
@@ -39,7 +39,7 @@ func connect(ctx context.Context, cfg *config, log *slog.Logger) (*nats.Conn, er
 		nats.ReconnectWait(reconnectWait),
 		nats.ReconnectJitter(reconnectJitter, reconnectJitter),
 		nats.ReconnectBufSize(-1), // see publisher.Options.Conn
-		nats.CustomInboxPrefix(cfg.NATSInboxPrefix),
+		nats.CustomInboxPrefix(cfg.NATS.InboxPrefix),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			log.Debug("NATS reports", "err", err)
 		}),
@@ -52,34 +52,28 @@ func connect(ctx context.Context, cfg *config, log *slog.Logger) (*nats.Conn, er
 			log.Info("reconnected to NATS", "url", c.ConnectedUrlRedacted())
 		}),
 	}
-	if cfg.NATSCreds != "" {
-		opts = append(opts, nats.UserCredentials(cfg.NATSCreds))
+	if cfg.NATS.Creds != "" {
+		opts = append(opts, nats.UserCredentials(cfg.NATS.Creds))
 	}
-	where := publisher.RedactServers(cfg.NATSURL)
-	for server := range strings.SplitSeq(cfg.NATSURL, ",") {
-		// Here, because the error of a later attempt would repeat its password.
-		if _, err := publisher.ParseServer(strings.TrimSpace(server)); err != nil {
-			return nil, fmt.Errorf("NATS_URL %s is malformed: want nats://host:port, comma separated", where)
-		}
-	}
+	where := cfg.NATS.Servers()
 	conn, err := backoff.Retry(ctx, func() (*nats.Conn, error) {
-		conn, err := nats.Connect(cfg.NATSURL, opts...)
+		conn, err := nats.Connect(cfg.NATS.URL, opts...)
 		if err != nil && !mayConnect(err) {
 			err = backoff.Permanent(err)
 		}
 		return conn, err
 	},
-		backoff.WithBackOff(publisher.NewBackOff(cfg.ConnectTimeout)),
+		backoff.WithBackOff(retry.Until(cfg.Publish.ConnectTimeout)),
 		backoff.WithMaxElapsedTime(0), // the back-off knows
 		backoff.WithNotify(func(err error, wait time.Duration) {
 			log.Warn("NATS is not reachable, trying again", "NATS_URL", where, "err", err,
-				"wait", wait.Round(time.Millisecond), "CONNECT_TIMEOUT", cfg.ConnectTimeout)
+				"wait", wait.Round(time.Millisecond), "CONNECT_TIMEOUT", cfg.Publish.ConnectTimeout)
 		}))
 	switch {
 	case err == nil:
 		return conn, nil
 	case mayConnect(err):
-		return nil, fmt.Errorf("NATS at %s (NATS_URL) was not reachable within %s (CONNECT_TIMEOUT): %w", where, cfg.ConnectTimeout, err)
+		return nil, fmt.Errorf("NATS at %s (NATS_URL) was not reachable within %s (CONNECT_TIMEOUT): %w", where, cfg.Publish.ConnectTimeout, err)
 	default:
 		return nil, fmt.Errorf("NATS at %s (NATS_URL, NATS_CREDS) cannot be used: %w", where, err)
 	}

@@ -15,23 +15,27 @@ import (
 	"os/signal"
 	"syscall"
 
+	"sluice/functions/settings"
 	"sluice/publisher"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	os.Exit(run(ctx, os.Args[1:], os.LookupEnv, os.Stdin, os.Stdout, os.Stderr))
 }
 
-// run is the whole command and returns its exit code. Environment variables
-// are read through the flags' declarations.
-func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	cfg, code, done := parse(args, stdout, stderr)
-	if done {
-		return code
+// run is the whole command and returns its exit code.
+func run(ctx context.Context, args []string, getenv func(string) (string, bool), stdin io.Reader, stdout, stderr io.Writer) int {
+	cfg, done, err := settings.ParsePublisher(settings.Source{Args: args, Getenv: getenv, Stdout: stdout})
+	switch {
+	case done:
+		return 0
+	case err != nil:
+		fmt.Fprintf(stderr, "publisher: %v\nRun publisher --help for the settings.\n", err)
+		return 1
 	}
-	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: cfg.LogLevel}))
+	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: cfg.Publish.LogLevel}))
 	sum, err := publish(ctx, cfg, stdin, log)
 	if err != nil {
 		log.Error("publisher failed", "err", err)
@@ -50,16 +54,16 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 }
 
 // publish connects and runs the chosen source to its end.
-func publish(ctx context.Context, cfg *config, stdin io.Reader, log *slog.Logger) (publisher.Summary, error) {
+func publish(ctx context.Context, cfg *settings.Publisher, stdin io.Reader, log *slog.Logger) (publisher.Summary, error) {
 	conn, err := connect(ctx, cfg, log)
 	if err != nil {
 		return publisher.Summary{}, err
 	}
 	defer conn.Close()
-	p, err := publisher.New(ctx, cfg.options(conn, log))
+	p, err := publisher.New(ctx, options(cfg, conn, log))
 	if err != nil {
 		return publisher.Summary{}, err
 	}
 	defer p.Close()
-	return publisher.Run(ctx, p, cfg.job.source(ctx, cfg, stdin))
+	return publisher.Run(ctx, p, newSource(ctx, cfg, stdin))
 }

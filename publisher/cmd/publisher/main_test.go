@@ -46,7 +46,7 @@ type result struct {
 
 func runWith(ctx context.Context, stdin io.Reader, args ...string) result {
 	var stdout, stderr bytes.Buffer
-	code := run(ctx, args, stdin, &stdout, &stderr)
+	code := run(ctx, args, os.LookupEnv, stdin, &stdout, &stderr)
 	return result{code, stdout.String(), stderr.String()}
 }
 
@@ -294,7 +294,7 @@ func TestRunWaitsForNATSToAppear(t *testing.T) {
 	stderr := &watched{seen: make(chan struct{}, 1), text: "trying again"}
 	go func() {
 		var stdout bytes.Buffer
-		code := run(t.Context(), []string{"demo", "--count", "3", "--nats-url", url}, nil, &stdout, stderr)
+		code := run(t.Context(), []string{"demo", "--count", "3", "--nats-url", url}, os.LookupEnv, nil, &stdout, stderr)
 		done <- result{code: code, stdout: stdout.String()}
 	}()
 	<-stderr.seen

@@ -10,8 +10,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"sluice/functions/cmd/internal/settings"
 	"sluice/functions/health"
+	"sluice/functions/settings"
 	"sluice/functions/stream"
 	"sluice/functions/stream/feed"
 	"sluice/functions/stream/sse"
@@ -84,17 +84,17 @@ func (a *app) newStream() error {
 	a.feed, err = feed.New(feed.Config{
 		Conn:              a.Conn,
 		Stream:            s.Log.Stream,
-		Filter:            s.Log.Filters(),
+		Filter:            s.Feed.Filters(),
 		Instance:          a.instance,
-		RingEvents:        s.Log.RingEvents,
-		RingBytes:         s.Log.RingBytes,
+		RingEvents:        s.Feed.RingEvents,
+		RingBytes:         s.Feed.RingBytes,
 		PendingMsgs:       s.Client.PendingMsgs,
 		PendingBytes:      s.Client.PendingBytes,
-		ReplayConcurrency: s.Log.ReplayConcurrency,
+		ReplayConcurrency: s.Feed.ReplayConcurrency,
 		HeartbeatInterval: s.Client.HeartbeatInterval,
 		Clients:           func() int { return a.health.Clients() },
 		Wire:              encoder,
-		Shards:            s.Log.Shards,
+		Shards:            s.Feed.Shards,
 		Logger:            a.Log,
 		Registry:          a.metrics,
 	})

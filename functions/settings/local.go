@@ -1,21 +1,21 @@
 package settings
 
+import "github.com/alecthomas/kong"
+
 // Local is the configuration of the command local.
 type Local struct {
 	Shared `embed:""`
 
 	Embedded struct {
-		NATSPort int    `name:"nats-port" env:"NATS_PORT" default:"4222" help:"TCP port of the embedded NATS server on 127.0.0.1, -1 for a free one, 0 for none."`
+		NATSPort int    `name:"nats-port" env:"NATS_PORT" default:"${nats_port}" help:"TCP port of the embedded NATS server on 127.0.0.1, -1 for a free one, 0 for none."`
 		StoreDir string `env:"STORE_DIR" default:".sluice" help:"Directory of JetStream's files."`
 		Demo     bool   `env:"DEMO" default:"true" negatable:"" help:"Publish invented events."`
 	} `embed:"" group:"Embedded NATS"`
 }
 
-func (*Local) defaults() map[string]string {
-	return map[string]string{"host": "127.0.0.1", "cors_origins": "*"}
-}
+func (*Local) vars() kong.Vars { return kong.Vars{"host": "127.0.0.1", "cors_origins": "*"} }
 
-func (l *Local) validate(c *checks) {
+func (l *Local) validate(c *checks, _ string) {
 	l.Shared.validate(c)
 	c.that(l.Embedded.NATSPort >= -1 && l.Embedded.NATSPort <= maxPort,
 		"NATS_PORT", l.Embedded.NATSPort, "a TCP port, -1 for a free one or 0 for none")

@@ -22,19 +22,29 @@ const (
 	// minHeartbeat keeps a mistyped interval from being a flood.
 	minHeartbeat = 100 * time.Millisecond
 	minSndbuf    = 4096
+	// minAge is the shortest retention and the shortest duplicate window.
+	minAge = time.Second
 )
 
 // checks collects what is wrong.
-type checks []error
+type checks struct {
+	flags map[string]string // the name of each variable's flag
+	wrong []error
+}
 
 // that notes, unless ok, that a setting has a value that is not what it wants.
 func (c *checks) that(ok bool, env string, value any, want string) {
 	if !ok {
-		*c = append(*c, fmt.Errorf("%s (%s) %q: want %s", flagOf(env), env, fmt.Sprint(value), want))
+		c.wrong = append(c.wrong, fmt.Errorf("--%s (%s) %q: want %s", c.flags[env], env, fmt.Sprint(value), want))
 	}
 }
 
-func flagOf(env string) string { return "--" + strings.ReplaceAll(strings.ToLower(env), "_", "-") }
+// none notes err, if there is one, as what is wrong with a setting.
+func (c *checks) none(env string, err error) {
+	if err != nil {
+		c.wrong = append(c.wrong, fmt.Errorf("--%s (%s) %w", c.flags[env], env, err))
+	}
+}
 
 func (c *checks) between(env string, value, least, most int) {
 	c.that(value >= least && value <= most, env, value, fmt.Sprintf("%d to %d", least, most))
@@ -47,6 +57,7 @@ func atLeast[T cmp.Ordered](c *checks, env string, value, least T) {
 func (s *Shared) validate(c *checks) {
 	s.Server.validate(c)
 	s.Log.validate(c)
+	s.Feed.validate(c)
 	s.Client.validate(c)
 }
 
@@ -80,18 +91,21 @@ func isOrigin(s string) bool {
 func (l *Log) validate(c *checks) {
 	c.that(l.Stream != "" && !strings.ContainsAny(l.Stream, ". *>/\\\t\r\n"),
 		"STREAM", l.Stream, "a name without spaces, dots, wildcards and slashes")
-	atLeast(c, "STREAM_MAX_AGE", l.StreamMaxAge, time.Second)
+	atLeast(c, "STREAM_MAX_AGE", l.StreamMaxAge, minAge)
 	atLeast(c, "STREAM_MAX_BYTES", l.StreamMaxBytes, 1)
-	atLeast(c, "STREAM_DUPLICATES", l.StreamDuplicates, time.Second)
+	atLeast(c, "STREAM_DUPLICATES", l.StreamDuplicates, minAge)
 	c.between("MAX_EVENT_BYTES", l.MaxEventBytes, 1, maxEventBytes)
-	for _, subject := range l.FeedFilter {
+}
+
+func (f *Feed) validate(c *checks) {
+	for _, subject := range f.FeedFilter {
 		_, err := event.ParseSubjectFilter(subject)
 		c.that(err == nil, "FEED_FILTER", subject, "a subject such as events.metric.> or events.*.error")
 	}
-	atLeast(c, "RING_EVENTS", l.RingEvents, 1)
-	atLeast(c, "RING_BYTES", l.RingBytes, 1)
-	c.between("REPLAY_CONCURRENCY", l.ReplayConcurrency, 1, maxReplays)
-	c.between("SHARDS", l.Shards, 0, maxShards)
+	atLeast(c, "RING_EVENTS", f.RingEvents, 1)
+	atLeast(c, "RING_BYTES", f.RingBytes, 1)
+	c.between("REPLAY_CONCURRENCY", f.ReplayConcurrency, 1, maxReplays)
+	c.between("SHARDS", f.Shards, 0, maxShards)
 }
 
 func (t *Client) validate(c *checks) {

@@ -11,8 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"sluice/functions/cmd/internal/settings"
-	"sluice/publisher"
+	"sluice/functions/settings"
 )
 
 func environment(vars map[string]string) func(string) (string, bool) {
@@ -24,6 +23,11 @@ func environment(vars map[string]string) func(string) (string, bool) {
 
 func parseEdge(vars map[string]string, args ...string) (*settings.Edge, error) {
 	cfg, _, _, err := settings.ParseEdge(settings.Source{Args: args, Getenv: environment(vars), Stdout: io.Discard})
+	return cfg, err
+}
+
+func parsePublisher(vars map[string]string, args ...string) (*settings.Publisher, error) {
+	cfg, _, err := settings.ParsePublisher(settings.Source{Args: args, Getenv: environment(vars), Stdout: io.Discard})
 	return cfg, err
 }
 
@@ -42,6 +46,26 @@ func TestDefaults(t *testing.T) {
 	assert.Equal(t, []string{"*"}, local.Server.CORSOrigins)
 	assert.Equal(t, ".sluice", local.Embedded.StoreDir)
 	assert.True(t, local.Embedded.Demo)
+
+	p, err := parsePublisher(nil, "stdin", "--topic=a")
+	require.NoError(t, err)
+	assert.Equal(t, "nats://127.0.0.1:4222", p.NATS.URL)
+	assert.Equal(t, "_INBOX", p.NATS.InboxPrefix)
+	assert.Equal(t, "EVENTS", p.Log.Stream)
+	assert.True(t, p.NATS.CreateStream)
+	assert.Equal(t, slog.LevelInfo, p.Publish.LogLevel)
+	assert.Equal(t, "stdin", p.ProducerName())
+	assert.Zero(t, p.Stdin.Lines())
+	p, err = parsePublisher(nil, "host")
+	require.NoError(t, err)
+	assert.Equal(t, "event_producer", p.ProducerName())
+	assert.Equal(t, uint64(1), p.Host.Samples())
+	p, err = parsePublisher(nil, "demo")
+	require.NoError(t, err)
+	assert.Equal(t, uint64(100), p.Demo.Events())
+	p, err = parsePublisher(nil, "demo", "--duration=1s")
+	require.NoError(t, err)
+	assert.Zero(t, p.Demo.Events(), "the duration limits it")
 }
 
 func TestFlagOverEnvironmentOverDefault(t *testing.T) {
@@ -55,9 +79,21 @@ func TestFlagOverEnvironmentOverDefault(t *testing.T) {
 	assert.Equal(t, []string{"health", "console"}, cfg.Functions)
 	assert.False(t, cfg.Client.Direct)
 	assert.Equal(t, slog.LevelDebug, cfg.Server.LogLevel)
-	assert.Equal(t, []string{"metric.>", "log.error"}, cfg.Log.Filters())
+	assert.Equal(t, []string{"metric.>", "log.error"}, cfg.Feed.Filters())
 	assert.Equal(t, 3*time.Second, cfg.Client.StallTimeout)
 	assert.Equal(t, 1024, cfg.Client.MinRate)
+
+	vars = map[string]string{
+		"NATS_URL": "nats://env:1", "STREAM": "ENV", "CREATE_STREAM": "false", "COUNT": "7", "RATE": "2.5", "PRODUCER_NAME": "env", "TOPIC": "a",
+	}
+	p, err := parsePublisher(vars, "stdin", "--stream=FLAG", "--create-stream", "--count=1")
+	require.NoError(t, err)
+	assert.Equal(t, "nats://env:1", p.NATS.URL)
+	assert.Equal(t, "FLAG", p.Log.Stream)
+	assert.True(t, p.NATS.CreateStream)
+	assert.Equal(t, uint64(1), p.Stdin.Lines())
+	assert.Equal(t, 2.5, p.Stdin.Rate)
+	assert.Equal(t, "env", p.ProducerName())
 }
 
 // wrong has a value for each setting that cannot be used.
@@ -71,19 +107,28 @@ var wrong = map[string]string{
 	"NATS_URL": "http://127.0.0.1", "NATS_CREDS": "/no/such/file", "NATS_INBOX_PREFIX": "a b", "CREATE_STREAM": "perhaps",
 	"STREAM_REPLICAS": "6", "FUNCTIONS": "stream,metrics",
 	"NATS_PORT": "65536", "STORE_DIR": "", "DEMO": "perhaps",
+	"MAX_PENDING": "0", "CONNECT_TIMEOUT": "10", "PUBLISH_TIMEOUT": "0s", "ACK_TIMEOUT": "-1s", "PRODUCER_NAME": "a.b", "EVERY": "-1s",
+	"TOPIC": "a..b", "EVENT_TYPE": "system", "DURATION": "-1s", "ID_FROM": "a.", "JOB_ID": "a\tb", "COUNT": "-1", "RATE": "-1",
 }
 
 func TestEveryErrorIsToldAtOnce(t *testing.T) {
-	edge, local, err := settings.Models()
+	edge, local, publisher, err := settings.Models()
 	require.NoError(t, err)
 	_, edgeErr := parseEdge(wrong)
 	_, _, localErr := settings.ParseLocal(settings.Source{Getenv: environment(wrong), Stdout: io.Discard})
-	for _, tc := range []struct {
-		command string
-		flags   []setting
-		err     error
-	}{{"edge", flags(edge), edgeErr}, {"local", flags(local), localErr}} {
-		t.Run(tc.command, func(t *testing.T) {
+	type command struct {
+		name  string
+		flags []setting
+		err   error
+	}
+	commands := []command{{"edge", flags(edge.Node), edgeErr}, {"local", flags(local.Node), localErr}}
+	for _, node := range publisher.Children {
+		_, err := parsePublisher(wrong, node.Name)
+		commands = append(commands, command{"publisher " + node.Name, append(flags(publisher.Node), flags(node)...), err})
+	}
+	require.Len(t, commands, 5)
+	for _, tc := range commands {
+		t.Run(tc.name, func(t *testing.T) {
 			require.Error(t, tc.err)
 			lines := strings.Split(tc.err.Error(), "\n")
 			assert.Len(t, lines, len(tc.flags))
@@ -94,6 +139,19 @@ func TestEveryErrorIsToldAtOnce(t *testing.T) {
 	}
 }
 
+func TestWrongFlagsAreToldAtOnceToo(t *testing.T) {
+	_, err := parsePublisher(map[string]string{"STREAM_MAX_AGE": "old", "MAX_PENDING": "0"},
+		"--max-event-bytes=64KiB", "stdin", "--rate", "fast", "--count=-1", "--ack-timeout=0s")
+	require.Error(t, err)
+	for _, say := range []string{
+		`--max-event-bytes (MAX_EVENT_BYTES) "64KiB": `, `--rate (RATE) "fast": `, `--count (COUNT) "-1": `, `--ack-timeout (ACK_TIMEOUT) "0s": `,
+		`--topic (TOPIC) "": `, `--stream-max-age (STREAM_MAX_AGE) "old": `, `--max-pending (MAX_PENDING) "0": `,
+	} {
+		assert.Contains(t, err.Error(), say)
+	}
+	assert.Len(t, strings.Split(err.Error(), "\n"), 7)
+}
+
 func TestWrongFlag(t *testing.T) {
 	_, err := parseEdge(map[string]string{"SHARDS": "many"}, "--port=eighty")
 	require.Error(t, err)
@@ -101,6 +159,13 @@ func TestWrongFlag(t *testing.T) {
 	assert.Contains(t, err.Error(), "SHARDS", "what is wrong in the environment too")
 	_, err = parseEdge(nil, "--prot=80")
 	assert.ErrorContains(t, err, "--prot")
+	_, err = parseEdge(map[string]string{"SHARDS": "many"}, "--port", "--no-direct")
+	assert.ErrorContains(t, err, "--port: ", "a value is missing")
+	assert.ErrorContains(t, err, "SHARDS")
+	_, err = parsePublisher(map[string]string{"MAX_PENDING": "many"})
+	assert.ErrorContains(t, err, `"demo", "host", "stdin"`)
+	assert.ErrorContains(t, err, "MAX_PENDING")
+	assert.Equal(t, 1, strings.Count(err.Error(), "MAX_PENDING"))
 }
 
 func TestOrigins(t *testing.T) {
@@ -117,33 +182,43 @@ func TestOrigins(t *testing.T) {
 }
 
 func TestSecretsAreRedacted(t *testing.T) {
-	assert.Equal(t, "nats://u:xxxxx@a:4222,tls://xxxxx@b,nats://c:1", publisher.RedactServers("nats://u:secret@a:4222, tls://secret@b,c:1"))
+	assert.Equal(t, "nats://u:xxxxx@a:4222,tls://xxxxx@b,nats://c:1", settings.Redact("nats://u:secret@a:4222, tls://secret@b,c:1"))
 	_, err := parseEdge(map[string]string{"NATS_URL": "nats://u:secret@a,http://u:secret@b"})
 	require.ErrorContains(t, err, "NATS_URL")
 	assert.NotContains(t, err.Error(), "secret")
-	assert.NotContains(t, publisher.RedactServers("nats://u:sec%ret@a"), "sec")
+	assert.NotContains(t, settings.Redact("nats://u:sec%ret@a"), "sec")
 }
 
 func TestHelpTellsEverySetting(t *testing.T) {
-	edge, local, err := settings.Models()
+	edge, local, publisher, err := settings.Models()
 	require.NoError(t, err)
 	var out bytes.Buffer
 	src := settings.Source{Args: []string{"--help"}, Getenv: environment(wrong), Stdout: &out}
 	_, done, err := settings.ParseLocal(src)
 	require.NoError(t, err)
 	assert.True(t, done)
-	for _, f := range flags(local) {
+	for _, f := range flags(local.Node) {
 		assert.Contains(t, out.String(), "($"+f.env+")")
 	}
 	out.Reset()
 	_, _, done, err = settings.ParseEdge(src)
 	require.NoError(t, err)
 	assert.True(t, done)
-	for _, f := range flags(edge) {
+	for _, f := range flags(edge.Node) {
 		assert.Contains(t, out.String(), "($"+f.env+")")
 	}
 	assert.Contains(t, out.String(), "healthcheck")
 	assert.NotContains(t, out.String(), wrong["LOG_LEVEL"], "no value of the environment, it may be secret")
+	for _, node := range publisher.Children {
+		out.Reset()
+		src.Args = []string{node.Name, "--help"}
+		_, done, err = settings.ParsePublisher(src)
+		require.NoError(t, err)
+		assert.True(t, done)
+		for _, f := range append(flags(publisher.Node), flags(node)...) {
+			assert.Contains(t, out.String(), "($"+f.env+")")
+		}
+	}
 }
 
 func TestHealthcheckIsACommand(t *testing.T) {

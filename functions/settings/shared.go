@@ -9,37 +9,47 @@ import (
 	"sluice/publisher/event"
 )
 
-// Shared is what both commands have.
+// Shared is what edge and local have.
 type Shared struct {
 	Server Server `embed:"" group:"Server"`
 	Log    Log    `embed:"" group:"Event log"`
+	Feed   Feed   `embed:"" group:"Event log"`
 	Client Client `embed:"" group:"Clients"`
+}
+
+// Logging is what every command has.
+type Logging struct {
+	LogLevel slog.Level `env:"LOG_LEVEL" default:"info" help:"debug, info, warn or error."`
 }
 
 // Server is the process and its HTTP server.
 type Server struct {
-	Host           string        `env:"HOST" default:"${host}" help:"Address to listen on."`
-	Port           int           `env:"PORT" default:"8000" help:"TCP port to listen on, 0 for a free one."`
-	LogLevel       slog.Level    `env:"LOG_LEVEL" default:"info" help:"debug, info, warn or error."`
+	Host           string `env:"HOST" default:"${host}" help:"Address to listen on."`
+	Port           int    `env:"PORT" default:"8000" help:"TCP port to listen on, 0 for a free one."`
+	Logging        `embed:""`
 	MetricsAddr    string        `env:"METRICS_ADDR" help:"Host and port of a listener for /metrics alone, such as 127.0.0.1:9090; empty serves /metrics on PORT."`
 	CORSOrigins    []string      `name:"cors-origins" env:"CORS_ORIGINS" default:"${cors_origins}" help:"Origins whose pages may read the streams, comma separated, such as https://app.example.com; * for all; empty for none."`
 	MaxConnections int           `env:"MAX_CONNECTIONS" default:"16384" help:"Streams open at once; more are told to come back."`
 	DrainTimeout   time.Duration `env:"DRAIN_TIMEOUT" default:"8s" help:"Time over which clients are sent away at SIGTERM or SIGINT."`
-	ReadyLag       uint64        `env:"READY_LAG" default:"10000" help:"Events behind the log from which the process is not ready."`
+	ReadyLag       uint64        `env:"READY_LAG" default:"${ready_lag}" help:"Events behind the log from which the process is not ready."`
 }
 
-// Log is the event log and what the process keeps of it in memory.
+// Log is the event log.
 type Log struct {
-	Stream            string        `env:"STREAM" default:"EVENTS" help:"JetStream stream that holds the log."`
-	StreamMaxAge      time.Duration `env:"STREAM_MAX_AGE" default:"24h" help:"Retention of a stream that is created."`
-	StreamMaxBytes    int64         `env:"STREAM_MAX_BYTES" default:"1073741824" help:"Size of a stream that is created, in bytes."`
-	StreamDuplicates  time.Duration `env:"STREAM_DUPLICATES" default:"10m" help:"Window of a created stream in which a message id is stored once; NATS keeps its ids in memory, about 130 bytes an event."`
-	MaxEventBytes     int           `env:"MAX_EVENT_BYTES" default:"65536" help:"Largest payload, in bytes; a larger one is told without its data."`
-	FeedFilter        []string      `env:"FEED_FILTER" help:"Subjects that this instance serves, comma separated, such as events.metric.>; empty for all."`
-	RingEvents        int           `env:"RING_EVENTS" default:"65536" help:"Newest events kept in memory for resuming clients."`
-	RingBytes         int64         `env:"RING_BYTES" default:"67108864" help:"Newest events kept in memory, in bytes."`
-	ReplayConcurrency int           `env:"REPLAY_CONCURRENCY" default:"32" help:"Replay chunks read from JetStream at once."`
-	Shards            int           `env:"SHARDS" default:"0" help:"Goroutines that fan events out, 0 for one per processor."`
+	Stream           string        `env:"STREAM" default:"${stream}" help:"JetStream stream that holds the log."`
+	StreamMaxAge     time.Duration `env:"STREAM_MAX_AGE" default:"${stream_max_age}" help:"Retention of a stream that is created."`
+	StreamMaxBytes   int64         `env:"STREAM_MAX_BYTES" default:"${stream_max_bytes}" help:"Size of a stream that is created, in bytes."`
+	StreamDuplicates time.Duration `env:"STREAM_DUPLICATES" default:"${stream_duplicates}" help:"Window of a created stream in which a message id is stored once; NATS keeps its ids in memory, about 130 bytes an event."`
+	MaxEventBytes    int           `env:"MAX_EVENT_BYTES" default:"${max_event_bytes}" help:"Largest payload, in bytes; a larger one is not published, and told without its data by an edge."`
+}
+
+// Feed is what the process reads of the log and keeps in memory.
+type Feed struct {
+	FeedFilter        []string `env:"FEED_FILTER" help:"Subjects that this instance serves, comma separated, such as events.metric.>; empty for all."`
+	RingEvents        int      `env:"RING_EVENTS" default:"65536" help:"Newest events kept in memory for resuming clients."`
+	RingBytes         int64    `env:"RING_BYTES" default:"67108864" help:"Newest events kept in memory, in bytes."`
+	ReplayConcurrency int      `env:"REPLAY_CONCURRENCY" default:"32" help:"Replay chunks read from JetStream at once."`
+	Shards            int      `env:"SHARDS" default:"0" help:"Goroutines that fan events out, 0 for one per processor."`
 }
 
 // Client is how every client is served.
@@ -49,8 +59,8 @@ type Client struct {
 	StallTimeout      time.Duration `env:"STALL_TIMEOUT" default:"10s" help:"Time that a client may take no bytes, or fewer than MIN_RATE, before it is cut."`
 	MinRate           int           `env:"MIN_RATE" default:"1024" help:"Bytes per second that a client with waiting bytes must take."`
 	SendBuffer        int           `name:"sndbuf" env:"SNDBUF" default:"65536" help:"Kernel send buffer of a connection, in bytes; 0 for the system's."`
-	HeartbeatInterval time.Duration `env:"HEARTBEAT_INTERVAL" default:"30s" help:"Time between two heartbeats; keep it below every proxy's timeout."`
-	Retry             time.Duration `env:"RETRY" default:"5s" help:"Reconnection time that blocks carry, in whole milliseconds."`
+	HeartbeatInterval time.Duration `env:"HEARTBEAT_INTERVAL" default:"${heartbeat_interval}" help:"Time between two heartbeats; keep it below every proxy's timeout."`
+	Retry             time.Duration `env:"RETRY" default:"${retry}" help:"Reconnection time that blocks carry, in whole milliseconds."`
 	MaxAge            time.Duration `env:"MAX_AGE" default:"0s" help:"Age ± 5 % at which a connection is drained, 0 for never."`
 	Direct            bool          `env:"DIRECT" default:"true" negatable:"" help:"Write to the sockets of HTTP/1.1 clients without net/http."`
 }
@@ -66,9 +76,9 @@ func (l *Log) Limits(replicas int) event.StreamLimits {
 }
 
 // Filters is FEED_FILTER as topic filters. Parse has checked it.
-func (l *Log) Filters() []string {
+func (f *Feed) Filters() []string {
 	var filters []string
-	for _, subject := range l.FeedFilter {
+	for _, subject := range f.FeedFilter {
 		filter, _ := event.ParseSubjectFilter(subject)
 		filters = append(filters, filter)
 	}
