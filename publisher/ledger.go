@@ -2,6 +2,7 @@ package publisher
 
 import (
 	"fmt"
+	"sync"
 
 	"sluice/publisher/event"
 )
@@ -20,17 +21,34 @@ type Summary struct {
 	LastID  string `json:"last_id"`
 }
 
-// ledger keeps the account. It is guarded by Publisher.mu.
+// ledger counts events by their results.
 type ledger struct {
-	pending                       int // events taken and not settled
+	mu                            sync.Mutex
+	pending                       int // events without a result
 	published, duplicates, failed uint64
 	first, last                   uint64 // sequences acknowledged
 	failure                       error  // of the first failed event
 	idle                          chan struct{}
 }
 
+// begin counts an event as pending.
+func (l *ledger) begin() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pending++
+}
+
+// end takes back a begin.
+func (l *ledger) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ended()
+}
+
 // settle counts a pending event by its result.
 func (l *ledger) settle(r Result) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	switch {
 	case r.Err != nil:
 		l.fail(r.Err)
@@ -45,21 +63,33 @@ func (l *ledger) settle(r Result) {
 		}
 		l.last = max(l.last, seq)
 	}
-	if l.pending--; l.pending == 0 && l.idle != nil {
-		close(l.idle)
-		l.idle = nil
-	}
+	l.ended()
 }
 
-// fail counts an event that the log does not hold as far as is known.
+// refuse counts an event that never was pending as failed.
+func (l *ledger) refuse(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fail(err)
+}
+
 func (l *ledger) fail(err error) {
 	if l.failed++; l.failure == nil {
 		l.failure = err
 	}
 }
 
+func (l *ledger) ended() {
+	if l.pending--; l.pending == 0 && l.idle != nil {
+		close(l.idle)
+		l.idle = nil
+	}
+}
+
 // whenIdle is closed once nothing is pending.
 func (l *ledger) whenIdle() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.pending == 0 {
 		idle := make(chan struct{})
 		close(idle)
@@ -72,6 +102,8 @@ func (l *ledger) whenIdle() <-chan struct{} {
 }
 
 func (l *ledger) err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.failed == 0 {
 		return nil
 	}
@@ -79,6 +111,8 @@ func (l *ledger) err() error {
 }
 
 func (l *ledger) summary(epoch int64) Summary {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	s := Summary{Published: l.published, Duplicates: l.duplicates, Failed: l.failed}
 	if l.first != 0 {
 		s.FirstID = event.ID{Epoch: epoch, Seq: l.first}.String()

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
@@ -24,48 +23,33 @@ type Publisher struct {
 	// acknowledged as a duplicate was stored by this run only if above it.
 	startSeq uint64
 
-	idPrefix string
-	ids      atomic.Uint64
+	ids idMaker
 
 	// life ends with the publisher; its cause says why.
 	life context.Context
 	end  context.CancelCauseFunc
 	wg   sync.WaitGroup
 
-	// slots holds a token for every event that is not settled.
+	// slots holds a token for every event without a result.
 	slots chan struct{}
-	// wake tells the sender that the mailbox changed; one token is enough.
-	wake chan struct{}
+	box   *mailbox
+	// ledger counts the events; it has a lock of its own.
+	ledger ledger
 
 	// records ends when NATS refuses this user the producer's record.
 	records    context.Context
 	endRecords context.CancelCauseFunc
 
 	failuresLogged atomic.Int64
-
-	mu       sync.Mutex
-	queue    []*item   // mailbox: not yet taken by the sender
-	outcomes []outcome // mailbox: not yet taken by the sender
-	closed   bool      // the sender takes no more
-	ledger   ledger
 }
 
-// item is one event between Publish and its settlement.
-type item struct {
-	event    Event
-	made     bool // the publisher made the message id
-	order    uint64
-	attempts int
-	// conflict is since when the stream has called the id in process.
-	conflict time.Time
+// idMaker makes message ids that no other publisher makes.
+type idMaker struct {
+	prefix string
+	last   atomic.Uint64
 }
 
-// outcome is how one attempt to publish ended.
-type outcome struct {
-	msg *nats.Msg
-	ack *jetstream.PubAck
-	err error
-}
+func (m *idMaker) next() string { return m.prefix + strconv.FormatUint(m.last.Add(1), 36) }
 
 // New looks the stream up, or creates it, and starts a publisher. It waits for
 // JetStream up to Options.Timeout or until ctx ends, which it does not keep.
@@ -74,19 +58,19 @@ func New(ctx context.Context, opts Options) (*Publisher, error) {
 		return nil, err
 	}
 	p := &Publisher{
-		opts:     opts,
-		idPrefix: uuid.NewString() + "-",
-		slots:    make(chan struct{}, opts.MaxPending),
-		wake:     make(chan struct{}, 1),
+		opts:  opts,
+		ids:   idMaker{prefix: uuid.NewString() + "-"},
+		slots: make(chan struct{}, opts.MaxPending),
+		box:   newMailbox(),
 	}
 	p.life, p.end = context.WithCancelCause(context.Background())
 	p.records, p.endRecords = context.WithCancelCause(context.Background())
 	js, err := jetstream.New(opts.Conn,
 		jetstream.WithPublishAsyncAckHandler(func(_ jetstream.JetStream, m *nats.Msg, ack *jetstream.PubAck) {
-			p.report(outcome{msg: m, ack: ack})
+			p.box.report(outcome{msg: m, ack: ack})
 		}),
 		jetstream.WithPublishAsyncErrHandler(func(_ jetstream.JetStream, m *nats.Msg, err error) {
-			p.report(outcome{msg: m, err: err})
+			p.box.report(outcome{msg: m, err: err})
 		}),
 		jetstream.WithPublishAsyncTimeout(opts.AckTimeout),
 		// The bound is ours: at its own nats.go would block the sender.
@@ -133,13 +117,11 @@ func (p *Publisher) Publish(ctx context.Context, e Event) error {
 	}
 	it := &item{event: e}
 	if e.MsgID == "" {
-		it.made, it.event.MsgID = true, p.makeID()
+		it.made, it.event.MsgID = true, p.ids.next()
 	}
 	err := p.enqueue(ctx, it)
 	if err != nil {
-		p.mu.Lock()
-		p.ledger.fail(err)
-		p.mu.Unlock()
+		p.ledger.refuse(err)
 	}
 	return err
 }
@@ -152,52 +134,35 @@ func (p *Publisher) enqueue(ctx context.Context, it *item) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	p.mu.Lock()
-	if p.closed {
-		p.mu.Unlock()
+	p.ledger.begin()
+	if !p.box.put(it) {
+		p.ledger.end()
 		<-p.slots
 		return context.Cause(p.life)
 	}
-	p.queue = append(p.queue, it)
-	p.ledger.pending++
-	p.mu.Unlock()
-	p.signal()
 	return nil
-}
-
-func (p *Publisher) makeID() string {
-	return p.idPrefix + strconv.FormatUint(p.ids.Add(1), 36)
 }
 
 // Refuse logs an event that is none, such as a line that is not JSON, and
 // counts it as failed because of err.
 func (p *Publisher) Refuse(err error) {
-	p.mu.Lock()
-	p.ledger.fail(err)
-	p.mu.Unlock()
+	p.ledger.refuse(err)
 	p.logFailure("event refused", "err", err)
 }
 
 // Flush waits until no event is pending. Its error is the cause of ctx, or wraps
 // ErrFailed and the first failure when an event was refused or given up.
 func (p *Publisher) Flush(ctx context.Context) error {
-	p.mu.Lock()
-	idle := p.ledger.whenIdle()
-	p.mu.Unlock()
 	select {
-	case <-idle:
+	case <-p.ledger.whenIdle():
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	return p.ledger.err()
 }
 
 // Summary is the account so far. Events that are pending are not in it.
 func (p *Publisher) Summary() Summary {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	return p.ledger.summary(p.epoch)
 }
 
@@ -208,24 +173,6 @@ func (p *Publisher) Close() {
 	p.endRecords(ErrClosed)
 	p.wg.Wait()
 	p.js.CleanupPublisher()
-}
-
-// report takes the outcome of an attempt from nats.go, whose goroutine must
-// not block.
-func (p *Publisher) report(o outcome) {
-	p.mu.Lock()
-	if !p.closed {
-		p.outcomes = append(p.outcomes, o)
-	}
-	p.mu.Unlock()
-	p.signal()
-}
-
-func (p *Publisher) signal() {
-	select {
-	case p.wake <- struct{}{}:
-	default:
-	}
 }
 
 // maxFailuresLogged bounds what a run writes about single events.

@@ -22,15 +22,16 @@ import (
 type phase int
 
 const (
-	// flowing: send everything at once.
+	// flowing: send each event as soon as it comes.
 	flowing phase = iota
-	// draining: an attempt failed. Send nothing more until every other one on
-	// the way has ended, or a resend could overtake what is still being lost.
+	// draining: an attempt has failed. Send nothing until all other attempts
+	// have ended: what is sent now could be stored before an event whose
+	// attempt is yet to fail.
 	draining
-	// waiting: nothing is on the way; let time pass before the next attempt.
+	// waiting: no attempt is under way; let time pass before the next one.
 	waiting
-	// probing: the first event is on the way alone. Its acknowledgement shows
-	// that the stream takes events again, so that the others may follow.
+	// probing: only the first event is under way. Its acknowledgement shows
+	// that the stream takes events again, and the others follow.
 	probing
 )
 
@@ -39,18 +40,18 @@ const (
 type sender struct {
 	p       *Publisher
 	phase   phase
-	orders  uint64
+	taken   uint64              // events so far
 	backlog []*item             // to send, in order
-	flight  map[*nats.Msg]*item // on the way
-	failed  []*item             // of the attempts that ended, to send again
+	flight  map[*nats.Msg]*item // sent, the outcome is not known
+	failed  []*item             // to send again once the flight is empty
 	backoff *backoff.ExponentialBackOff
 	retry   *time.Timer
-	// stalled is when the log last acknowledged an event after the first
-	// failure; zero while flowing.
+	// stalled is the time of the first failed attempt, or of the last progress
+	// since then; zero while flowing.
 	stalled time.Time
 	cause   error  // of the last failed attempt
-	said    string // the cause that was logged last
-	// reconnects is the connection's count when the attempts on the way began.
+	warned  string // the last cause that was logged
+	// reconnects is the connection's count when the attempts under way began.
 	reconnects uint64
 }
 
@@ -68,7 +69,7 @@ func (s *sender) run() {
 		case <-s.p.life.Done():
 			s.abandon()
 			return
-		case <-s.p.wake:
+		case <-s.p.box.wake:
 			s.collect()
 		case <-s.retry.C:
 			s.probe()
@@ -79,23 +80,20 @@ func (s *sender) run() {
 
 // collect empties the mailbox.
 func (s *sender) collect() {
-	s.p.mu.Lock()
-	queue, outcomes := s.p.queue, s.p.outcomes
-	s.p.queue, s.p.outcomes = nil, nil
-	s.p.mu.Unlock()
-	for _, it := range queue {
-		s.orders++
-		it.order = s.orders
+	items, outcomes := s.p.box.take()
+	for _, it := range items {
+		s.taken++
+		it.order = s.taken
 	}
 	if len(s.backlog) == 0 {
-		s.backlog = queue // as nearly always: no copy
+		s.backlog = items // as nearly always: no copy
 	} else {
-		s.backlog = append(s.backlog, queue...)
+		s.backlog = append(s.backlog, items...)
 	}
 	for _, o := range outcomes {
 		it, ours := s.flight[o.msg]
 		if !ours {
-			continue // its attempt was already taken as failed
+			continue // the attempt had failed before nats.go said so
 		}
 		delete(s.flight, o.msg)
 		if o.err != nil {
@@ -111,27 +109,27 @@ func (s *sender) advance() {
 	for s.phase == flowing && len(s.backlog) > 0 {
 		now := s.p.opts.Conn.Stats().Reconnects
 		if now != s.reconnects && len(s.flight) > 0 {
-			// What is on the way went to a connection that is gone; nats.go
-			// will say so, but only after this.
-			s.halt(nats.ErrDisconnected)
+			// What is under way was sent on a connection that is gone; nats.go
+			// will report it, but only after this.
+			s.drain(nats.ErrDisconnected)
 			break
 		}
 		s.reconnects = now
 		s.send(s.next())
 	}
 	if s.phase == draining && len(s.flight) == 0 {
-		s.settleDown()
+		s.planRetry()
 	}
 }
 
-// settleDown takes the failed events back into the backlog, in order, and
-// plans the next attempt, or gives up.
-func (s *sender) settleDown() {
+// planRetry takes the failed events back into the backlog, in order, and sets
+// the time of the next attempt, or gives up.
+func (s *sender) planRetry() {
 	s.backlog = append(s.failed, s.backlog...)
 	s.failed = nil
 	inOrder(s.backlog)
 	if len(s.backlog) == 0 {
-		s.flow()
+		s.resume()
 		return
 	}
 	if s.p.opts.Conn.IsClosed() {
@@ -146,8 +144,8 @@ func (s *sender) settleDown() {
 	}
 	wait := min(s.backoff.NextBackOff(), left)
 	level := slog.LevelDebug
-	if said := s.cause.Error(); said != s.said {
-		s.said, level = said, slog.LevelWarn // once per stall and cause
+	if text := s.cause.Error(); text != s.warned {
+		s.warned, level = text, slog.LevelWarn // once per outage and cause
 	}
 	s.p.opts.Log.Log(context.Background(), level, "events wait to be published again", "pending", len(s.backlog),
 		"wait", wait.Round(time.Millisecond), "PUBLISH_TIMEOUT", s.p.opts.Timeout, "err", s.cause)
@@ -169,7 +167,7 @@ func (s *sender) next() *item {
 	return it
 }
 
-// send starts one attempt. The result arrives in the mailbox.
+// send starts one attempt. Its outcome arrives in the mailbox.
 func (s *sender) send(it *item) {
 	it.attempts++
 	m := nats.NewMsg(event.Subject(it.event.Topic))
@@ -184,7 +182,7 @@ func (s *sender) send(it *item) {
 	_, err := s.p.js.PublishMsgAsync(m, jetstream.WithRetryAttempts(0))
 	if err != nil {
 		if errors.Is(err, nats.ErrReconnectBufExceeded) {
-			err = nats.ErrDisconnected // of what the buffer of size 0 is a sign
+			err = nats.ErrDisconnected // there is no buffer: see Options.Conn
 		}
 		delete(s.flight, m)
 		s.attemptFailed(it, err)
@@ -202,19 +200,19 @@ func (s *sender) attemptFailed(it *item, err error) {
 	} else if time.Since(it.conflict) > s.p.opts.ConflictTimeout {
 		it.conflict = time.Time{}
 		if again = it.made; again {
-			it.event.MsgID = s.p.makeID()
+			it.event.MsgID = s.p.ids.next()
 		} else { // another id would lose what the caller's is for
 			err = fmt.Errorf("the stream has not stored the event and keeps its message id: publish it again after the duplicate window: %w", err)
 		}
 	}
 	if again {
 		s.failed = append(s.failed, it)
-		s.halt(err)
+		s.drain(err)
 		return
 	}
 	s.p.settle(it, Result{Err: err})
 	s.p.logFailure("the log refused an event", "topic", it.event.Topic, "msg_id", it.event.MsgID, "err", err)
-	s.answered()
+	s.progress()
 }
 
 func (s *sender) acknowledged(it *item, ack *jetstream.PubAck) {
@@ -222,21 +220,21 @@ func (s *sender) acknowledged(it *item, ack *jetstream.PubAck) {
 		ID:        event.ID{Epoch: s.p.epoch, Seq: ack.Sequence},
 		Duplicate: ack.Duplicate && (it.attempts == 1 || ack.Sequence <= s.p.startSeq),
 	})
-	s.answered()
+	s.progress()
 }
 
-// answered notes that the stream's leader spoke about an event.
-func (s *sender) answered() {
+// progress notes that the stream has acknowledged or refused an event.
+func (s *sender) progress() {
 	switch s.phase {
 	case probing:
-		s.flow()
+		s.resume()
 	case draining:
 		s.stalled = time.Now()
 	}
 }
 
-// halt stops the flow because of err.
-func (s *sender) halt(err error) {
+// drain stops the sending because of err.
+func (s *sender) drain(err error) {
 	s.cause = err
 	if s.stalled.IsZero() {
 		s.stalled = time.Now()
@@ -244,19 +242,18 @@ func (s *sender) halt(err error) {
 	s.phase = draining
 }
 
-func (s *sender) flow() {
-	if s.said != "" {
+// resume sends everything again.
+func (s *sender) resume() {
+	if s.warned != "" {
 		s.p.opts.Log.Info("the log acknowledges events again")
 	}
-	s.phase, s.stalled, s.said = flowing, time.Time{}, ""
+	s.phase, s.stalled, s.warned = flowing, time.Time{}, ""
 	s.backoff.Reset()
 }
 
 // abandon fails every pending event with what ended the publisher.
 func (s *sender) abandon() {
-	s.p.mu.Lock()
-	s.p.closed = true
-	s.p.mu.Unlock()
+	s.p.box.close()
 	s.collect()
 	pending := slices.AppendSeq(slices.Concat(s.failed, s.backlog), maps.Values(s.flight))
 	inOrder(pending)
@@ -281,8 +278,6 @@ func (p *Publisher) settle(it *item, r Result) {
 		r.MsgID = it.event.MsgID
 		it.event.OnResult(r)
 	}
-	p.mu.Lock()
 	p.ledger.settle(r)
-	p.mu.Unlock()
 	<-p.slots
 }
