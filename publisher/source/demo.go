@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"hash/fnv"
@@ -103,7 +104,7 @@ func (d *Demo) Next(ctx context.Context) (publisher.Event, error) {
 		topic, p = "alert."+a.name, payload{Type: "alert", Name: a.name, Severity: a.severity, Message: a.message}
 	}
 	d.n++
-	return d.opts.IDs.event(d.n, or(d.opts.Topic, topic), d.opts.Type, p)
+	return d.opts.IDs.event(d.n, cmp.Or(d.opts.Topic, topic), d.opts.Type, p)
 }
 
 // event is the n-th event of a source that makes its own payloads.
@@ -114,13 +115,6 @@ func (ids IDs) event(n uint64, topic, kind string, p payload) (publisher.Event, 
 	}
 	id, err := ids.For(n, data)
 	return publisher.Event{Topic: topic, Type: kind, MsgID: id, Data: data}, err
-}
-
-func or(s, def string) string {
-	if s == "" {
-		return def
-	}
-	return s
 }
 
 // round keeps digits decimal places.

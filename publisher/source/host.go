@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -68,10 +69,7 @@ type netCounters struct {
 // NewHost starts to measure. The first sample is due half a second later,
 // since CPU and network usage are differences.
 func NewHost(ctx context.Context, opts HostOptions) *Host {
-	name, err := os.Hostname()
-	if err != nil {
-		name = "" // the member is left out
-	}
+	name, _ := os.Hostname()                     // without one the member is left out
 	_, _ = cpu.PercentWithContext(ctx, 0, false) // from here on
 	return &Host{opts: opts, name: name, first: time.Now().Add(hostWindow), net: readNet(ctx)}
 }
@@ -96,7 +94,7 @@ func (h *Host) Next(ctx context.Context) (publisher.Event, error) {
 		return publisher.Event{}, fmt.Errorf("%w: measure %s: %w", publisher.ErrInvalid, r.name, r.err)
 	}
 	value := round(r.value, 1)
-	return h.opts.IDs.event(h.n, or(h.opts.Topic, "metric."+r.name), h.opts.Type,
+	return h.opts.IDs.event(h.n, cmp.Or(h.opts.Topic, "metric."+r.name), h.opts.Type,
 		payload{Type: "metric", Name: r.name, Value: &value, Unit: r.unit, Host: h.name})
 }
 
