@@ -32,7 +32,8 @@ type Event struct {
 	Data []byte
 	// OnResult, where set, is called once with the result of an event that
 	// Publish has accepted. For one that Publish does not accept, its error is
-	// the result. See Result for when and how it is called.
+	// the result; Run counts and logs it. See Result for when and how it is
+	// called.
 	OnResult func(Result)
 }
 
