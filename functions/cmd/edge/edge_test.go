@@ -212,7 +212,7 @@ func TestOneHTTP2ConnectionCarriesManyStreams(t *testing.T) {
 		require.Equal(t, http.StatusOK, resp.StatusCode)
 	}
 	assert.EqualValues(t, 1, dials.Load())
-	assert.Contains(t, p.Do(http.MethodGet, "/metrics").Body, "sse_connected_clients 300")
+	assert.Contains(t, p.Do(http.MethodGet, "/metrics").Body, `sse_connected_clients{way="http"} 300`)
 }
 
 func TestHealthcheck(t *testing.T) {

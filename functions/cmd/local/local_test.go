@@ -68,7 +68,7 @@ func TestLocalShowsDemoEventsAndPrintsWhatToOpen(t *testing.T) {
 	assert.Equal(t, "/stream", root.Endpoints["stream"])
 	assert.Contains(t, p.Do(http.MethodGet, "/health").Body, `"event_producer": "running"`)
 	assert.Contains(t, p.Do(http.MethodGet, "/console").Body, "<html")
-	assert.Contains(t, p.Do(http.MethodGet, "/metrics").Body, "sse_connected_clients 1")
+	assert.Contains(t, p.Do(http.MethodGet, "/metrics").Body, `sse_connected_clients{way="direct"} 1`)
 
 	require.NoError(t, p.Stop())
 	for block, ok := client.Next(); ok; block, ok = client.Next() {
