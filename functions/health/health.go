@@ -28,8 +28,6 @@ import (
 const (
 	// DefaultReadyLag is READY_LAG unless told otherwise.
 	DefaultReadyLag = 10_000
-	// DefaultHeartbeat is HEARTBEAT_INTERVAL unless told otherwise.
-	DefaultHeartbeat = 30 * time.Second
 
 	// beatGrace is how much longer than HEARTBEAT_INTERVAL a heartbeat loop may
 	// take on a busy machine before it counts as stopped.
@@ -71,7 +69,7 @@ type Config struct {
 	// ReadyLag is READY_LAG, the most events that the feed of a ready process
 	// is behind; DefaultReadyLag when 0.
 	ReadyLag uint64
-	// Heartbeat is HEARTBEAT_INTERVAL, DefaultHeartbeat when 0. Whoever calls
+	// Heartbeat is HEARTBEAT_INTERVAL, event.DefaultHeartbeat when 0. Whoever calls
 	// Clients once in it gets a count that is always fresh; a heartbeat loop
 	// that does not come round in it has stopped.
 	Heartbeat time.Duration
@@ -101,7 +99,7 @@ type Health struct {
 // other instances and of producers before Run.
 func New(cfg Config) *Health {
 	cfg.ReadyLag = cmp.Or(cfg.ReadyLag, DefaultReadyLag)
-	cfg.Heartbeat = cmp.Or(cfg.Heartbeat, DefaultHeartbeat)
+	cfg.Heartbeat = cmp.Or(cfg.Heartbeat, event.DefaultHeartbeat)
 	cfg.Stream = cmp.Or(cfg.Stream, event.DefaultStream)
 	cfg.Log = cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))
 	h := &Health{cfg: cfg, producers: newProducers(cfg)}

@@ -9,7 +9,10 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/nats-io/nats.go"
 
+	"sluice/functions/access"
 	"sluice/functions/health"
+	"sluice/functions/stream"
+	"sluice/functions/stream/feed"
 	"sluice/functions/stream/sse"
 	"sluice/publisher"
 	"sluice/publisher/event"
@@ -30,8 +33,17 @@ func vars(own kong.Vars) kong.Vars {
 		"stream_replicas":   fmt.Sprint(event.DefaultReplicas),
 		"max_event_bytes":   fmt.Sprint(event.DefaultMaxBytes),
 
+		"max_connections":    fmt.Sprint(access.DefaultMaxConnections),
+		"ring_events":        fmt.Sprint(feed.DefaultRingEvents),
+		"ring_bytes":         fmt.Sprint(feed.DefaultRingBytes),
+		"replay_concurrency": fmt.Sprint(feed.DefaultReplayConcurrency),
+		"pending_msgs":       fmt.Sprint(feed.DefaultPendingMsgs),
+		"pending_bytes":      fmt.Sprint(feed.DefaultPendingBytes),
+		"stall_timeout":      duration(stream.DefaultStallTimeout),
+		"min_rate":           fmt.Sprint(stream.DefaultMinRate),
+
 		"ready_lag":          fmt.Sprint(health.DefaultReadyLag),
-		"heartbeat_interval": duration(health.DefaultHeartbeat),
+		"heartbeat_interval": duration(event.DefaultHeartbeat),
 		"retry":              duration(sse.DefaultRetry),
 
 		"producer":      event.DefaultProducer,

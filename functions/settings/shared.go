@@ -29,7 +29,7 @@ type Server struct {
 	Logging        `embed:""`
 	MetricsAddr    string        `env:"METRICS_ADDR" help:"Host and port of a listener for /metrics alone, such as 127.0.0.1:9090; empty serves /metrics on PORT."`
 	CORSOrigins    []string      `name:"cors-origins" env:"CORS_ORIGINS" default:"${cors_origins}" help:"Origins whose pages may read the streams, comma separated, such as https://app.example.com; * for all; empty for none."`
-	MaxConnections int           `env:"MAX_CONNECTIONS" default:"16384" help:"Streams open at once; more are told to come back."`
+	MaxConnections int           `env:"MAX_CONNECTIONS" default:"${max_connections}" help:"Streams open at once; more are told to come back."`
 	DrainTimeout   time.Duration `env:"DRAIN_TIMEOUT" default:"8s" help:"Time over which clients are sent away at SIGTERM or SIGINT."`
 	ReadyLag       uint64        `env:"READY_LAG" default:"${ready_lag}" help:"Events behind the log from which the process is not ready."`
 }
@@ -46,18 +46,18 @@ type Log struct {
 // Feed is what the process reads of the log and keeps in memory.
 type Feed struct {
 	FeedFilter        []string `env:"FEED_FILTER" help:"Subjects that this instance serves, comma separated, such as events.metric.>; empty for all."`
-	RingEvents        int      `env:"RING_EVENTS" default:"65536" help:"Newest events kept in memory for resuming clients."`
-	RingBytes         int64    `env:"RING_BYTES" default:"67108864" help:"Newest events kept in memory, in bytes."`
-	ReplayConcurrency int      `env:"REPLAY_CONCURRENCY" default:"32" help:"Replay chunks read from JetStream at once."`
+	RingEvents        int      `env:"RING_EVENTS" default:"${ring_events}" help:"Newest events kept in memory for resuming clients."`
+	RingBytes         int64    `env:"RING_BYTES" default:"${ring_bytes}" help:"Newest events kept in memory, in bytes."`
+	ReplayConcurrency int      `env:"REPLAY_CONCURRENCY" default:"${replay_concurrency}" help:"Replay chunks read from JetStream at once."`
 	Shards            int      `env:"SHARDS" default:"0" help:"Goroutines that fan events out, 0 for one per processor."`
 }
 
 // Client is how every client is served.
 type Client struct {
-	PendingMsgs       int           `env:"PENDING_MSGS" default:"100" help:"Events that a client may leave untaken before it is cut."`
-	PendingBytes      int64         `env:"PENDING_BYTES" default:"1048576" help:"Bytes that a client may leave untaken before it is cut."`
-	StallTimeout      time.Duration `env:"STALL_TIMEOUT" default:"10s" help:"Time that a client may take no bytes, or fewer than MIN_RATE, before it is cut."`
-	MinRate           int           `env:"MIN_RATE" default:"1024" help:"Bytes per second that a client with waiting bytes must take."`
+	PendingMsgs       int           `env:"PENDING_MSGS" default:"${pending_msgs}" help:"Events that a client may leave untaken before it is cut."`
+	PendingBytes      int64         `env:"PENDING_BYTES" default:"${pending_bytes}" help:"Bytes that a client may leave untaken before it is cut."`
+	StallTimeout      time.Duration `env:"STALL_TIMEOUT" default:"${stall_timeout}" help:"Time that a client may take no bytes, or fewer than MIN_RATE, before it is cut."`
+	MinRate           int           `env:"MIN_RATE" default:"${min_rate}" help:"Bytes per second that a client with waiting bytes must take."`
 	SendBuffer        int           `name:"sndbuf" env:"SNDBUF" default:"65536" help:"Kernel send buffer of a connection, in bytes; 0 for the system's."`
 	HeartbeatInterval time.Duration `env:"HEARTBEAT_INTERVAL" default:"${heartbeat_interval}" help:"Time between two heartbeats; keep it below every proxy's timeout."`
 	Retry             time.Duration `env:"RETRY" default:"${retry}" help:"Reconnection time that blocks carry, in whole milliseconds."`

@@ -3,6 +3,7 @@ package event
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // HeaderType is the NATS header that sets an event's type, which is the SSE
@@ -15,6 +16,10 @@ const (
 	TypeHeartbeat = "heartbeat"
 	TypeSystem    = "system"
 )
+
+// DefaultHeartbeat is how often an edge gives each client a heartbeat unless
+// told otherwise.
+const DefaultHeartbeat = 30 * time.Second
 
 // MaxTypeBytes is the length of the longest event type, in bytes.
 const MaxTypeBytes = 64

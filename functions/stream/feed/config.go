@@ -20,11 +20,10 @@ const (
 	DefaultPendingMsgs       = 100
 	DefaultPendingBytes      = 1 << 20
 	DefaultReplayConcurrency = 32
-	DefaultHeartbeatInterval = 30 * time.Second
 )
 
 // Config is what a Feed needs. Conn and Wire must be set; other zero fields take
-// the defaults above, or what is said here.
+// the defaults above, event.DefaultHeartbeat, or what is said here.
 type Config struct {
 	Conn   *nats.Conn
 	Stream string // JetStream stream, default event.DefaultStream
@@ -60,7 +59,7 @@ func (c *Config) setDefaults() {
 	c.PendingMsgs = cmp.Or(c.PendingMsgs, DefaultPendingMsgs)
 	c.PendingBytes = cmp.Or(c.PendingBytes, DefaultPendingBytes)
 	c.ReplayConcurrency = cmp.Or(c.ReplayConcurrency, DefaultReplayConcurrency)
-	c.HeartbeatInterval = cmp.Or(c.HeartbeatInterval, DefaultHeartbeatInterval)
+	c.HeartbeatInterval = cmp.Or(c.HeartbeatInterval, event.DefaultHeartbeat)
 	c.Shards = cmp.Or(c.Shards, runtime.GOMAXPROCS(0))
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	if c.Registry == nil {

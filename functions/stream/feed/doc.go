@@ -1,11 +1,15 @@
 // Package feed reads the JetStream stream once per process and gives every
-// client its own bounded, resumable view of it.
+// client its own bounded, resumable view of it. It puts its rooms together:
 //
-// One reader appends each event, encoded once, to a ring of recent frames. A
-// few shards watch the ring, match each frame against the topics of their
-// subscriptions and hand it on. A Subscription is one client's position in the
-// log: it replays from JetStream what the ring no longer holds, catches up
-// from the ring, then lives on what its shard hands it.
+//	reader    the one reader of the log ──▶ ring      recent frames in memory
+//	                                          │
+//	fanout    shards, clients, limits  ◀──────┤
+//	replay    what the ring forgot     ──▶ fanout
+//	eventlog  the JetStream stream         wire      frames and formats
+//	topics    sets of topic filters        metrics   what is counted
+//
+// and settles where a client begins (resume.go). Imports run one way; which
+// room may know which is a test.
 //
 // Order and delivery: a subscription sees the events of its topics in sequence
 // order, each once, none missing inside the stream's retention, or a gap block
@@ -14,8 +18,9 @@
 //
 // Who may block: the reader and the shards never wait for a client. A client
 // whose socket refuses bytes is served by a goroutine of its own until it has
-// caught up, and is cut once its pending limits are over.
+// caught up, and is cut when it stays over its pending limits. Subscribe may
+// wait 5 s for the feed, Drain for the clients, Run for its context's end.
 //
 // Who closes: Run returns after every goroutine of the feed has; a
-// Subscription ends by its Outlet's failure, by Cut or Finish, or with Run.
+// Subscription ends by its Outlet's failure, by Cut or Drain, or with Run.
 package feed

@@ -73,7 +73,7 @@ func (f *Feed) register() {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, v)
 	}
 	f.cfg.Registry.MustRegister(
-		gauge("sse_feed_lag_events", "Events the feed is behind the log.", func() float64 { return float64(f.Status().Lag) }),
+		gauge("sse_feed_lag_events", "Events of the log that the feed has not read yet.", func() float64 { return float64(f.Status().Lag) }),
 		gauge("sse_feed_position", "Sequence up to which the feed has read.", func() float64 { return float64(f.Position().Seq) }),
 	)
 }

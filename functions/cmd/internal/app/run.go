@@ -140,7 +140,7 @@ func (p *process) sendAway() {
 	defer cancel()
 	p.feed.Drain(ctx, time.Duration(sendAwayShare*float64(timeout)))
 	if n := p.feed.Count(); n > 0 {
-		p.Log.Warn("clients did not take their farewell and are cut", "clients", n)
+		p.Log.Warn("clients did not take their last block in time and are cut", "clients", n)
 	}
 }
 

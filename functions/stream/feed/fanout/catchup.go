@@ -75,7 +75,7 @@ func (s *Subscription) goOnAt(idx uint64) {
 	s.pending.suspend()
 }
 
-// reach waits until the feed is not lagging behind the subscription any more: a
+// reach waits until the feed has come to the subscription's position: a
 // replay may have read on, and a cursor may come from an instance that is ahead.
 func (s *Subscription) reach(ctx context.Context) error {
 	warm, check := time.NewTicker(warmEvery), time.NewTicker(reachTimeout)

@@ -195,7 +195,7 @@ func (r *Ring) search(after func(*wire.Frame) bool) uint64 {
 
 // Read appends to dst the frames from index from on, below index to and up to
 // about maxBytes, that m matches; gaps always match, and a nil m matches all.
-// It looks at a bounded number of frames. upTo is the index behind the last
+// It looks at a bounded number of frames. upTo is the index after the last
 // one looked at and pos the position there. ok is false when the ring does not
 // go back to from.
 func (r *Ring) Read(dst []wire.Frame, from, to uint64, maxBytes int, m Matcher) (frames []wire.Frame, upTo uint64, pos event.ID, ok bool) {

@@ -19,7 +19,7 @@ type Wire interface {
 	Gap(before event.ID, g Gap) []byte
 	// Join renders frames as one write. A frame's Block is as the feed's own
 	// Wire (feed.Config.Wire) made it. margin bytes are left free in front of
-	// the write, and as many of capacity behind it.
+	// the write, and as many of capacity after it.
 	Join(margin int, frames []Frame) []byte
 
 	// Open renders the first block of a connection as one write. at is the
@@ -95,8 +95,8 @@ type Gap struct {
 	First     *event.ID // the next event it can have; nil when it goes on live
 }
 
-// GapBetween is a gap that begins behind after and ends with before: the next
-// event that the client can have is the one behind before.
+// GapBetween is the gap of what is after one position and not after another:
+// the next event that the client can have is the first one after before.
 func GapBetween(reason Reason, after, before event.ID) Gap {
 	first := before
 	first.Seq++
