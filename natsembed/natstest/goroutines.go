@@ -43,12 +43,20 @@ func RunAll(m *testing.M) (code int) {
 	return 0
 }
 
+// forgotten is what a NATS server leaves behind that is stopped while it creates
+// a stream: the new stream's file store is in no list yet. Nothing ends it (as
+// of nats-server 2.15.2). A server that is not stopped leaves much else.
+var forgotten = []goleak.Option{
+	goleak.IgnoreTopFunction("github.com/nats-io/nats-server/v2/server.(*fileStore).flushStreamStateLoop"),
+	goleak.IgnoreTopFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"),
+}
+
 // awaitGoroutines asks goleak for longer than the half second that it waits for
 // the last goroutines to end.
 func awaitGoroutines(within time.Duration, before goleak.Option) error {
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 	for deadline := time.Now().Add(within); ; {
-		err := goleak.Find(before)
+		err := goleak.Find(append(forgotten, before)...)
 		if err == nil || time.Now().After(deadline) {
 			return err
 		}

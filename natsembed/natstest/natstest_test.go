@@ -111,6 +111,20 @@ func TestCheckGoroutinesShowsWhatIsLeft(t *testing.T) {
 	assert.Contains(t, fmt.Sprint(f.said[0]), "natstest_test.leftOver")
 }
 
+func TestCheckGoroutinesShowsAServerThatRuns(t *testing.T) {
+	f := &failures{TB: t}
+	natstest.CheckGoroutinesWithin(f, 50*time.Millisecond)
+	server := natstest.Start(t)
+	f.cleanup[0]()
+	require.Len(t, f.said, 1)
+	assert.Contains(t, fmt.Sprint(f.said[0]), "AcceptLoop")
+
+	f.said = nil
+	server.Stop()
+	f.cleanup[0]()
+	assert.Empty(t, f.said)
+}
+
 func TestReceiveFailsWhereNothingComes(t *testing.T) {
 	closed := make(chan int, 1)
 	closed <- 7
