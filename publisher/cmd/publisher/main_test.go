@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -167,7 +168,7 @@ func TestDemoAndHostEndByThemselves(t *testing.T) {
 	assert.Zero(t, r.code, r.stderr)
 	assert.Equal(t, uint64(5), r.summary(t).Published)
 
-	r = runJob(t, srv, "", "demo", "--duration", "100ms", "--rate", "0")
+	r = runJob(t, srv, "", "demo", "--duration", "1s", "--rate", "0")
 	assert.Zero(t, r.code, r.stderr)
 	assert.Greater(t, r.summary(t).Published, uint64(100), "the duration limits it, not the default count")
 
@@ -199,19 +200,26 @@ func startStdin(t *testing.T, srv *natstest.Server, args ...string) *started {
 
 func (s *started) write(t *testing.T, lines []string) {
 	t.Helper()
+	late := time.AfterFunc(natstest.Patience, func() { s.in.CloseWithError(errors.New("the command does not read on")) })
+	defer late.Stop()
 	_, err := io.WriteString(s.in, strings.Join(lines, "\n")+"\n")
 	require.NoError(t, err)
 }
 
 func (s *started) wait(t *testing.T) result {
 	t.Helper()
+	return receive(t, s.done, "the command does not end")
+}
+
+// receive is what comes from c; the test fails with late when nothing does.
+func receive[T any](t *testing.T, c <-chan T, late string) (v T) {
+	t.Helper()
 	select {
-	case r := <-s.done:
-		return r
+	case v = <-c:
 	case <-time.After(natstest.Patience):
-		require.FailNow(t, "the command does not end")
-		return result{}
+		require.FailNow(t, late)
 	}
+	return v
 }
 
 func (s *started) eventually(t *testing.T, srv *natstest.Server, seq uint64) {
@@ -238,7 +246,8 @@ func TestStdinPublishesEachLineAsItArrives(t *testing.T) {
 
 func TestRunKeepsEventsAndOrderThroughARestartOfNATS(t *testing.T) {
 	srv := natstest.Start(t)
-	s := startStdin(t, srv)
+	// Room for all: it must not stop reading while the server is stopped.
+	s := startStdin(t, srv, "--max-pending", "2000")
 	at := 0
 	more := func(n int) { s.write(t, numbers(at+1, at+n)); at += n }
 	more(500)
@@ -297,9 +306,9 @@ func TestRunWaitsForNATSToAppear(t *testing.T) {
 		code := run(t.Context(), []string{"demo", "--count", "3", "--nats-url", url}, os.LookupEnv, nil, &stdout, stderr)
 		done <- result{code: code, stdout: stdout.String()}
 	}()
-	<-stderr.seen
+	receive(t, stderr.seen, "it does not try again")
 	srv.Restart()
-	r := <-done
+	r := receive(t, done, "the command does not end")
 	assert.Zero(t, r.code)
 	assert.Equal(t, uint64(3), r.summary(t).Published)
 }
@@ -355,7 +364,9 @@ func TestSignalStopsTheProcessInGoodOrder(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		t.Run(sig.String(), func(t *testing.T) {
 			srv := natstest.Start(t)
-			cmd := exec.CommandContext(t.Context(), os.Args[0], "stdin", "--topic", "a")
+			ctx, cancel := context.WithTimeout(t.Context(), natstest.Patience)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, os.Args[0], "stdin", "--topic", "a")
 			cmd.Env = append(os.Environ(), asCommand+"=1", "NATS_URL="+srv.URL())
 			var stdout, stderr bytes.Buffer
 			cmd.Stdout, cmd.Stderr = &stdout, &stderr
