@@ -81,7 +81,7 @@ func testDrainTimeout(t *testing.T) {
 	soon, late := start("200ms"), start("10m")
 	late.Terminate()
 	require.NoError(t, soon.Stop())
-	assert.Len(t, soon.Records("clients did not take their farewell and are cut"), 1)
+	assert.Len(t, soon.Records("clients did not take their last block in time and are cut"), 1)
 	assert.Equal(t, []string{"closed"}, soon.ends("a"))
 	for range 5 {
 		assert.Contains(t, late.Do(http.MethodGet, "/stream").Body, `"drain"`)
