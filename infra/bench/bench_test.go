@@ -204,7 +204,7 @@ func TestHelp(t *testing.T) {
 func TestARivalsFailureIsNotOurs(t *testing.T) {
 	fine := trial.Result{Scenario: trial.Scenario{MaxLag: time.Second}}
 	lost := fine
-	lost.Missing = 1
+	lost.Defects.Missing = 1
 	b := &bench{entries: []entry{{results: [][]trial.Result{{fine}, {lost}}}}}
 	assert.NoError(t, b.verdict())
 	b.entries[0].results = [][]trial.Result{{fine, lost}, {fine, fine}}

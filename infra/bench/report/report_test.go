@@ -21,20 +21,21 @@ const ms = time.Millisecond
 func result(server string, rate, n float64) trial.Result {
 	return trial.Result{
 		Server: server, Scenario: trial.Scenario{Name: "1000 × 100/s", Clients: 1000, MaxLag: ms},
-		PerSecond: rate * n, Expected: rate, CPU: n, Cores: n,
-		P50: time.Duration(n) * ms, P99: time.Duration(2*n) * ms, P999: time.Duration(3*n) * ms, Max: time.Duration(4*n) * ms,
-		RSSBefore: 1 << 20, RSSIdle: 1<<20 + int64(n)*1000*1024,
+		Throughput: trial.Throughput{PerSecond: rate * n, Expected: rate},
+		CPU:        trial.CPU{PerDelivery: n, Cores: n},
+		Latency:    trial.Latency{P50: time.Duration(n) * ms, P99: time.Duration(2*n) * ms, P999: time.Duration(3*n) * ms, Max: time.Duration(4*n) * ms},
+		Memory:     trial.Memory{Before: 1 << 20, Idle: 1<<20 + int64(n)*1000*1024},
 	}
 }
 
 func TestSummaryIsTheMedianOfTheRunsThatCount(t *testing.T) {
 	void := result("Sluice", 1000, 100)
-	void.ClientLag = time.Second
+	void.Generator.ClientLag = time.Second
 	row := report.Summarize([]trial.Result{result("Sluice", 1000, 5), void, result("Sluice", 1000, 1), result("Sluice", 1000, 3)})
 	assert.Equal(t, 3, row.Runs)
 	assert.Equal(t, 1, row.Void)
 	assert.Equal(t, 3., row.CPU)
-	assert.Equal(t, 6*ms, row.P99)
+	assert.Equal(t, 6*ms, row.Latency.P99)
 	assert.Equal(t, 3000., row.PerSecond)
 	assert.Equal(t, 3.*1024, row.PerClient)
 	assert.Nil(t, row.Storm)
@@ -47,7 +48,7 @@ func TestSummaryIsTheMedianOfTheRunsThatCount(t *testing.T) {
 func rows() []report.Row {
 	a := report.Summarize([]trial.Result{result("Sluice", 1_000_000, 4)})
 	b := report.Summarize([]trial.Result{result("Nchan", 1_000_000, 8)})
-	b.P999, b.Max, b.Missing = trial.Never, trial.Never, 12345
+	b.Latency.P999, b.Latency.Max, b.Missing = trial.Never, trial.Never, 12345
 	return []report.Row{a, b}
 }
 
@@ -63,9 +64,9 @@ func TestMarkdown(t *testing.T) {
 
 func TestVoidAndUnknownFiguresAreNotNumbers(t *testing.T) {
 	void := result("Sluice", 1, 1)
-	void.Overslept = time.Second
+	void.Generator.Overslept = time.Second
 	unknown := result("Sluice", 1, 1)
-	unknown.CPU, unknown.RSSBefore = math.NaN(), 0
+	unknown.CPU.PerDelivery, unknown.Memory.Before = math.NaN(), 0
 	var b strings.Builder
 	require.NoError(t, report.Text(&b, []report.Row{report.Summarize([]trial.Result{void}), report.Summarize([]trial.Result{unknown})}))
 	assert.Contains(t, b.String(), "void")
@@ -93,7 +94,7 @@ func TestSVGHasACurvePerServerAndPercentile(t *testing.T) {
 			all = append(all, report.Summarize([]trial.Result{result(server, rate, 2)}))
 		}
 	}
-	all[5].P999 = trial.Never
+	all[5].Latency.P999 = trial.Never
 	for name, rows := range map[string][]report.Row{"sweep": all, "one point": all[:1], "nothing": nil, "void": {{}}} {
 		t.Run(name, func(t *testing.T) {
 			var b strings.Builder

@@ -19,13 +19,10 @@ type Row struct {
 	Void             int // that do not
 	PerSecond        float64
 	Expected         float64
-	CPU              float64 // µs per delivery
-	Cores            float64
-	P50, P99         time.Duration
-	P999, Max        time.Duration
+	CPU              float64       // µs per delivery
+	Latency          trial.Latency // each figure's median
 	Missing          float64
 	Cut              float64
-	StuckCut         float64
 	PerClient        float64 // bytes
 	Storm            *StormRow
 }
@@ -51,17 +48,17 @@ func Summarize(results []trial.Result) (row Row) {
 		}
 	}
 	row.Runs, row.Void = len(good), len(results)-len(good)
-	row.PerSecond = median(good, func(r *trial.Result) float64 { return r.PerSecond })
-	row.Expected = median(good, func(r *trial.Result) float64 { return r.Expected })
-	row.CPU = median(good, func(r *trial.Result) float64 { return r.CPU })
-	row.Cores = median(good, func(r *trial.Result) float64 { return r.Cores })
-	row.P50 = median(good, func(r *trial.Result) time.Duration { return r.P50 })
-	row.P99 = median(good, func(r *trial.Result) time.Duration { return r.P99 })
-	row.P999 = median(good, func(r *trial.Result) time.Duration { return r.P999 })
-	row.Max = median(good, func(r *trial.Result) time.Duration { return r.Max })
-	row.Missing = median(good, func(r *trial.Result) float64 { return float64(r.Missing + r.Again) })
-	row.Cut = median(good, func(r *trial.Result) float64 { return float64(r.Cut + r.Failed) })
-	row.StuckCut = median(good, func(r *trial.Result) float64 { return float64(r.StuckCut) })
+	row.PerSecond = median(good, func(r *trial.Result) float64 { return r.Throughput.PerSecond })
+	row.Expected = median(good, func(r *trial.Result) float64 { return r.Throughput.Expected })
+	row.CPU = median(good, func(r *trial.Result) float64 { return r.CPU.PerDelivery })
+	row.Latency = trial.Latency{
+		P50:  median(good, func(r *trial.Result) time.Duration { return r.Latency.P50 }),
+		P99:  median(good, func(r *trial.Result) time.Duration { return r.Latency.P99 }),
+		P999: median(good, func(r *trial.Result) time.Duration { return r.Latency.P999 }),
+		Max:  median(good, func(r *trial.Result) time.Duration { return r.Latency.Max }),
+	}
+	row.Missing = median(good, func(r *trial.Result) float64 { return float64(r.Defects.Missing + r.Defects.Again) })
+	row.Cut = median(good, func(r *trial.Result) float64 { return float64(r.Connections.Cut + r.Connections.Failed) })
 	row.PerClient = median(good, (*trial.Result).PerClient)
 	row.Storm = storms(good)
 	return row

@@ -25,9 +25,9 @@ var (
 		name, dash string
 		of         func(*Row) time.Duration
 	}{
-		{"p50", "", func(r *Row) time.Duration { return r.P50 }},
-		{"p99", "7 4", func(r *Row) time.Duration { return r.P99 }},
-		{"p99.9", "2 3", func(r *Row) time.Duration { return r.P999 }},
+		{"p50", "", func(r *Row) time.Duration { return r.Latency.P50 }},
+		{"p99", "7 4", func(r *Row) time.Duration { return r.Latency.P99 }},
+		{"p99.9", "2 3", func(r *Row) time.Duration { return r.Latency.P999 }},
 	}
 )
 

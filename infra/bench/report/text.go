@@ -17,15 +17,16 @@ import (
 func Line(r *trial.Result) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s, %s: %s/s of %s | CPU %s µs/delivery, %s cores | p50 %s p99 %s p99.9 %s max %s",
-		r.Scenario.Name, r.Server, count(r.PerSecond), count(r.Expected), number(r.CPU, 2), number(r.Cores, 2),
-		Time(r.P50), Time(r.P99), Time(r.P999), Time(r.Max))
-	fmt.Fprintf(&b, " | missing %d again %d cut %d", r.Missing, r.Again, r.Cut)
+		r.Scenario.Name, r.Server, count(r.Throughput.PerSecond), count(r.Throughput.Expected),
+		number(r.CPU.PerDelivery, 2), number(r.CPU.Cores, 2),
+		Time(r.Latency.P50), Time(r.Latency.P99), Time(r.Latency.P999), Time(r.Latency.Max))
+	fmt.Fprintf(&b, " | missing %d again %d cut %d", r.Defects.Missing, r.Defects.Again, r.Connections.Cut)
 	if r.Scenario.Stuck > 0 {
-		fmt.Fprintf(&b, " stuck cut %d of %d", r.StuckCut, r.Scenario.Stuck)
+		fmt.Fprintf(&b, " stuck cut %d of %d", r.Connections.StuckCut, r.Scenario.Stuck)
 	}
 	fmt.Fprintf(&b, " | memory %s per client, %s after | generator %s µs/delivery, lag %s, publisher %s late at most",
-		Bytes(r.PerClient()), Bytes(float64(r.RSSAfter)), number(r.GeneratorCPU, 2),
-		Time(max(r.ClientLag, r.Overslept)), Time(r.PublishDelay))
+		Bytes(r.PerClient()), Bytes(float64(r.Memory.After)), number(r.Generator.CPU, 2),
+		Time(max(r.Generator.ClientLag, r.Generator.Overslept)), Time(r.Generator.PublishDelay))
 	if s := r.Storm; s != nil {
 		fmt.Fprintf(&b, "\n       storm: all connected after %s, all caught up after %s; one client p50 %s p99 %s; %d requests to NATS%s",
 			Time(never(s.Reconnected)), Time(never(s.CaughtUp)), Time(s.P50), Time(s.P99), s.Total, kinds(s.Requests))
@@ -56,7 +57,8 @@ func Text(w io.Writer, rows []Row) error {
 			continue
 		}
 		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", r.Scenario, r.Server, r.Runs,
-			count(r.PerSecond), number(r.CPU, 2), Time(r.P50), Time(r.P99), Time(r.P999), Time(r.Max),
+			count(r.PerSecond), number(r.CPU, 2),
+			Time(r.Latency.P50), Time(r.Latency.P99), Time(r.Latency.P999), Time(r.Latency.Max),
 			count(r.Missing), count(r.Cut), Bytes(r.PerClient))
 	}
 	if err := table.Flush(); err != nil {
@@ -79,7 +81,8 @@ func Markdown(w io.Writer, rows []Row) error {
 			continue
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %s µs | %s | %s | %s | %s | %s | %s | %s |\n", r.Scenario, r.Server,
-			count(r.PerSecond), number(r.CPU, 2), Time(r.P50), Time(r.P99), Time(r.P999), Time(r.Max),
+			count(r.PerSecond), number(r.CPU, 2),
+			Time(r.Latency.P50), Time(r.Latency.P99), Time(r.Latency.P999), Time(r.Latency.Max),
 			count(r.Missing), count(r.Cut), Bytes(r.PerClient))
 	}
 	b.WriteString(notes(rows))
@@ -111,7 +114,7 @@ func notes(rows []Row) string {
 func Compare(a, b *Row) string {
 	return fmt.Sprintf("%s: %s to %s: CPU per delivery × %s, deliveries/s × %s, p99 %s to %s, memory per client × %s (medians of %d and %d runs).",
 		a.Scenario, a.Server, b.Server, number(Ratio(a.CPU, b.CPU), 2), number(Ratio(a.PerSecond, b.PerSecond), 2),
-		Time(a.P99), Time(b.P99), number(Ratio(a.PerClient, b.PerClient), 2), a.Runs, b.Runs)
+		Time(a.Latency.P99), Time(b.Latency.P99), number(Ratio(a.PerClient, b.PerClient), 2), a.Runs, b.Runs)
 }
 
 // Time is a duration in milliseconds, or seconds where there are many.

@@ -16,31 +16,60 @@ type Result struct {
 	Server   string
 	Scenario Scenario
 
-	PerSecond     float64 // deliveries, all clients together
-	Expected      float64 // deliveries per second that the schedule asks for
-	CPU           float64 // server's CPU µs per delivery, NaN if not known
-	Cores         float64 // processors that the server kept busy, NaN if not known
-	GeneratorCPU  float64 // the fleet's own CPU µs per delivery
-	BytesPerEvent float64
+	Throughput  Throughput
+	CPU         CPU
+	Memory      Memory
+	Latency     Latency
+	Defects     Defects
+	Connections Connections
+	Generator   Generator
+	Storm       *StormResult // nil without a storm
+}
 
-	// Lateness of the events of the window, those missing as infinitely late.
-	P50, P99, P999, Max time.Duration
+// Throughput is in deliveries per second, all clients together.
+type Throughput struct {
+	PerSecond float64
+	Expected  float64 // what the schedule asks for
+}
 
-	Missing  uint64 // deliveries
-	Again    uint64 // deliveries twice or out of order
-	BadIDs   uint64
-	Cut      int // clients closed by the server
-	StuckCut int // stuck clients closed by the server
-	Failed   int // clients without a stream
+// CPU is the server's processor time, NaN if not known.
+type CPU struct {
+	PerDelivery float64 // in µs
+	Cores       float64 // processors kept busy
+}
+
+// Memory is the server's resident memory in bytes, 0 if not known.
+type Memory struct {
+	Before int64 // without clients
+	Idle   int64 // with all connected and nothing published
+	After  int64
+}
+
+// Latency is how long after their scheduled times the events of the window
+// came, those that are missing being Never.
+type Latency struct{ P50, P99, P999, Max time.Duration }
+
+// Defects are the deliveries that were not as they should be.
+type Defects struct {
+	Missing uint64
+	Again   uint64 // twice or out of order
+	BadIDs  uint64 // with no id, or one that did not rise
+}
+
+// Connections are those that failed.
+type Connections struct {
+	Cut      int // closed by the server
+	StuckCut int // stuck ones closed by the server
+	Failed   int // without a stream
 	Why      error
+}
 
-	RSSBefore, RSSIdle, RSSAfter int64 // of the server in bytes, 0 if not known
-
-	ClientLag    time.Duration // the fleet's, 99th percentile
+// Generator is how the load generator itself did.
+type Generator struct {
+	CPU          float64       // the clients' µs per delivery
+	ClientLag    time.Duration // 99th percentile
 	Overslept    time.Duration // the schedule's, 99th percentile
-	PublishDelay time.Duration // the worst delay of a publish, the server's part included
-
-	Storm *StormResult
+	PublishDelay time.Duration // the worst, the server's part included
 }
 
 // StormResult is how a storm went.
@@ -71,17 +100,18 @@ func Quantile(h *hdrhistogram.Histogram, missing uint64, q float64) time.Duratio
 	return time.Duration(h.ValueAtQuantile(100 * rank / float64(have)))
 }
 
-func (r *Result) latency(h *hdrhistogram.Histogram) {
-	r.P50 = Quantile(h, r.Missing, .50)
-	r.P99 = Quantile(h, r.Missing, .99)
-	r.P999 = Quantile(h, r.Missing, .999)
-	r.Max = Quantile(h, r.Missing, 1)
+func latencyOf(h *hdrhistogram.Histogram, missing uint64) Latency {
+	return Latency{
+		P50:  Quantile(h, missing, .50),
+		P99:  Quantile(h, missing, .99),
+		P999: Quantile(h, missing, .999),
+		Max:  Quantile(h, missing, 1),
+	}
 }
 
 func (r *Result) counts(c fleet.Counts) {
-	r.Missing, r.Again, r.BadIDs = c.Missing, c.Again, c.BadIDs
-	r.Cut, r.StuckCut, r.Failed = c.Cut, c.StuckCut, c.Failed+c.Refused
-	r.Why = c.FirstError
+	r.Defects = Defects{Missing: c.Missing, Again: c.Again, BadIDs: c.BadIDs}
+	r.Connections = Connections{Cut: c.Cut, StuckCut: c.StuckCut, Failed: c.Failed + c.Refused, Why: c.FirstError}
 }
 
 // fewClients are too few to tell their memory from the server's own.
@@ -91,18 +121,19 @@ const fewClients = 100
 // known.
 func (r *Result) PerClient() float64 {
 	clients := r.Scenario.clients() + r.Scenario.Stuck
-	if r.RSSBefore == 0 || clients < fewClients {
+	if r.Memory.Before == 0 || clients < fewClients {
 		return math.NaN()
 	}
-	return float64(r.RSSIdle-r.RSSBefore) / float64(clients)
+	return float64(r.Memory.Idle-r.Memory.Before) / float64(clients)
 }
 
 // Void is why the result says nothing, nil if it does: the generator was late
 // by itself.
 func (r *Result) Void() error {
-	if most := r.Scenario.MaxLag; max(r.ClientLag, r.Overslept) > most {
+	g := &r.Generator
+	if most := r.Scenario.MaxLag; max(g.ClientLag, g.Overslept) > most {
 		return fmt.Errorf("void: the load generator itself was late (clients %s, schedule %s at the 99th percentile, --max-lag %s): run it on a machine with less to do, or with less load",
-			r.ClientLag.Round(time.Microsecond), r.Overslept.Round(time.Microsecond), most)
+			g.ClientLag.Round(time.Microsecond), g.Overslept.Round(time.Microsecond), most)
 	}
 	return nil
 }
@@ -115,16 +146,16 @@ func (r *Result) Failure() error {
 			errs = append(errs, fmt.Errorf("%d %s", n, what))
 		}
 	}
-	check(r.Missing, "deliveries are missing")
-	check(r.Again, "deliveries came twice or out of order")
-	check(r.BadIDs, "events had an id that is none or did not rise")
-	check(uint64(r.Cut), "clients were cut")
-	check(uint64(r.Failed), "clients got no stream")
+	check(r.Defects.Missing, "deliveries are missing")
+	check(r.Defects.Again, "deliveries came twice or out of order")
+	check(r.Defects.BadIDs, "events had an id that is none or did not rise")
+	check(uint64(r.Connections.Cut), "clients were cut")
+	check(uint64(r.Connections.Failed), "clients got no stream")
 	if s := r.Storm; s != nil && s.CaughtUp == 0 {
 		errs = append(errs, fmt.Errorf("not all clients had caught up after %s", r.Scenario.Storm.Limit))
 	}
-	if len(errs) > 0 && r.Why != nil {
-		errs = append(errs, r.Why)
+	if len(errs) > 0 && r.Connections.Why != nil {
+		errs = append(errs, r.Connections.Why)
 	}
 	return errors.Join(errs...)
 }

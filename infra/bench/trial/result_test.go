@@ -58,11 +58,11 @@ func TestResultTellsFailuresAndVoidRuns(t *testing.T) {
 		spoil func(*trial.Result)
 		want  string
 	}{
-		{"missing", func(r *trial.Result) { r.Missing = 3 }, "3 deliveries are missing"},
-		{"twice", func(r *trial.Result) { r.Again = 1 }, "out of order"},
-		{"ids", func(r *trial.Result) { r.BadIDs = 1 }, "did not rise"},
-		{"cut", func(r *trial.Result) { r.Cut, r.Why = 1, errors.New("reset by peer") }, "reset by peer"},
-		{"refused", func(r *trial.Result) { r.Failed = 1 }, "no stream"},
+		{"missing", func(r *trial.Result) { r.Defects.Missing = 3 }, "3 deliveries are missing"},
+		{"twice", func(r *trial.Result) { r.Defects.Again = 1 }, "out of order"},
+		{"ids", func(r *trial.Result) { r.Defects.BadIDs = 1 }, "did not rise"},
+		{"cut", func(r *trial.Result) { r.Connections.Cut, r.Connections.Why = 1, errors.New("reset by peer") }, "reset by peer"},
+		{"refused", func(r *trial.Result) { r.Connections.Failed = 1 }, "no stream"},
 		{"storm", func(r *trial.Result) { r.Storm = &trial.StormResult{} }, "caught up"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -72,19 +72,19 @@ func TestResultTellsFailuresAndVoidRuns(t *testing.T) {
 		})
 	}
 	late := good
-	late.ClientLag = 11 * time.Millisecond
+	late.Generator.ClientLag = 11 * time.Millisecond
 	assert.ErrorContains(t, late.Void(), "--max-lag")
 	late = good
-	late.Overslept = 11 * time.Millisecond
+	late.Generator.Overslept = 11 * time.Millisecond
 	assert.ErrorContains(t, late.Void(), "--max-lag")
 }
 
 func TestMemoryPerClient(t *testing.T) {
-	r := trial.Result{Scenario: trial.Scenario{Clients: 900, Stuck: 100}, RSSBefore: 1 << 20, RSSIdle: 3 << 20}
+	r := trial.Result{Scenario: trial.Scenario{Clients: 900, Stuck: 100}, Memory: trial.Memory{Before: 1 << 20, Idle: 3 << 20}}
 	assert.InDelta(t, 2<<20/1000., r.PerClient(), 1)
-	r.RSSBefore = 0
+	r.Memory.Before = 0
 	assert.True(t, math.IsNaN(r.PerClient()), "the server's process is not known")
-	r = trial.Result{Scenario: trial.Scenario{Clients: 20}, RSSBefore: 1, RSSIdle: 2}
+	r = trial.Result{Scenario: trial.Scenario{Clients: 20}, Memory: trial.Memory{Before: 1, Idle: 2}}
 	assert.True(t, math.IsNaN(r.PerClient()), "so few clients say nothing")
 }
 

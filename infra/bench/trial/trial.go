@@ -38,7 +38,7 @@ func Run(ctx context.Context, server *peer.Server, s Scenario) (Result, error) {
 	t := &trial{
 		Scenario: s, server: server, clock: pace.NewClock(),
 		heads:  make([]atomic.Uint32, s.topics()),
-		result: Result{Server: server.Name, Scenario: s, CPU: math.NaN(), Cores: math.NaN()},
+		result: Result{Server: server.Name, Scenario: s, CPU: CPU{PerDelivery: math.NaN(), Cores: math.NaN()}},
 	}
 	for i := range t.heads {
 		t.names = append(t.names, s.topic(i))
@@ -181,7 +181,7 @@ func (t *trial) connect(ctx context.Context) error {
 		return err
 	}
 	idle, err := t.server.Usage(ctx)
-	t.result.RSSBefore, t.result.RSSIdle = before.RSS, idle.RSS
+	t.result.Memory.Before, t.result.Memory.Idle = before.RSS, idle.RSS
 	return err
 }
 
@@ -235,17 +235,16 @@ func (t *trial) look(ctx context.Context) (m moment, err error) {
 func (r *Result) window(a, b moment, usage bool) {
 	seconds := float64(b.At-a.At) / 1e9
 	n := float64(b.Deliveries - a.Deliveries)
-	r.PerSecond = n / seconds
-	r.Expected = r.Scenario.Rate * float64(r.Scenario.clients()/r.Scenario.topics())
+	r.Throughput.PerSecond = n / seconds
+	r.Throughput.Expected = r.Scenario.Rate * float64(r.Scenario.clients()/r.Scenario.topics())
 	if n > 0 {
-		r.BytesPerEvent = float64(b.Bytes-a.Bytes) / n
-		r.GeneratorCPU = (b.Counts.CPU - a.Counts.CPU).Seconds() * 1e6 / n
+		r.Generator.CPU = (b.Counts.CPU - a.Counts.CPU).Seconds() * 1e6 / n
 	}
 	if usage {
 		cpu := (b.Usage.CPU - a.Usage.CPU).Seconds()
-		r.Cores = cpu / seconds
+		r.CPU.Cores = cpu / seconds
 		if n > 0 {
-			r.CPU = cpu * 1e6 / n
+			r.CPU.PerDelivery = cpu * 1e6 / n
 		}
 	}
 }
@@ -293,12 +292,12 @@ func (t *trial) finish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t.result.latency(latency)
-	t.result.ClientLag = time.Duration(lag.ValueAtQuantile(99))
-	t.result.Overslept = t.pace.Overslept(99)
-	t.result.PublishDelay = t.pace.Behind()
+	t.result.Latency = latencyOf(latency, all.Missing)
+	t.result.Generator.ClientLag = time.Duration(lag.ValueAtQuantile(99))
+	t.result.Generator.Overslept = t.pace.Overslept(99)
+	t.result.Generator.PublishDelay = t.pace.Behind()
 	after, err := t.server.Usage(ctx)
-	t.result.RSSAfter = after.RSS
+	t.result.Memory.After = after.RSS
 	return err
 }
 
