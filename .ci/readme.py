@@ -46,7 +46,7 @@ def run(command):
     except subprocess.TimeoutExpired:
         sys.exit(f"README.md: not done after {PATIENCE} s:\n{command}")
     finally:
-        end(process)  # and what it may have left behind
+        end(process)  # and what it may have left running
     if process.returncode != 0:
         sys.exit(f"README.md: status {process.returncode} of\n{command}\n{output.decode()}")
 

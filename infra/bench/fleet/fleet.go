@@ -131,10 +131,10 @@ func (f *Fleet) Counts(ctx context.Context) (c Counts, err error) {
 // are not waited for.
 func (f *Fleet) Settle(ctx context.Context, grace time.Duration) (Counts, error) {
 	for until := time.Now().Add(grace); ; {
-		var behind int
+		var lagging int
 		var c Counts
-		err := f.do(ctx, func(l *loop) { c, behind = l.counts(), l.behind() })
-		if err != nil || behind == 0 || !time.Now().Before(until) {
+		err := f.do(ctx, func(l *loop) { c, lagging = l.counts(), l.lagging() })
+		if err != nil || lagging == 0 || !time.Now().Before(until) {
 			return c, err
 		}
 		if err := pause(ctx, 10*time.Millisecond); err != nil {
@@ -165,9 +165,10 @@ type Storm struct {
 	Each *hdrhistogram.Histogram
 }
 
-// Storm closes all clients at once and connects them again spread evenly over
-// spread, each with the cursor behind events before the last one it had. It waits until all have caught up, at most for limit. All
-// clients must be on one topic, the only one in the log.
+// Storm closes all clients at once and connects them again, evenly over
+// spread. Each then lags by behind events: its cursor is that many before the
+// last event it had. Storm waits until all have caught up, at most for limit.
+// All clients must be on one topic, the only one in the log.
 func (f *Fleet) Storm(ctx context.Context, spread time.Duration, behind uint32, limit time.Duration) (s Storm, err error) {
 	began := time.Now()
 	var refused error

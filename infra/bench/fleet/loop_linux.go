@@ -186,8 +186,8 @@ func (l *loop) cpu() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// behind is how many connected clients lack events.
-func (l *loop) behind() (n int) {
+// lagging is how many connected clients lack events.
+func (l *loop) lagging() (n int) {
 	for i := range l.clients[:l.cfg.Clients] {
 		if l.sockets[i].fd >= 0 && l.lacks(i) > 0 {
 			n++

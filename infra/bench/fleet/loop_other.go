@@ -24,5 +24,5 @@ func newLoop(Config) (*loop, error) {
 func (l *loop) run(context.Context) error         { return nil }
 func (l *loop) connectAll()                       {}
 func (l *loop) cpu() time.Duration                { return 0 }
-func (l *loop) behind() int                       { return 0 }
+func (l *loop) lagging() int                      { return 0 }
 func (l *loop) storm(time.Duration, uint32) error { return nil }

@@ -38,8 +38,8 @@ const (
 // begun reports whether the head has come.
 func (r *response) begun() bool { return r.state != inHead }
 
-// body takes bytes off the wire and leaves the body among them at the start of
-// b; n is its length. What lies behind n in b is garbage after that.
+// body takes bytes off the wire in b and moves those of the body to b[:n]. The
+// rest of b is garbage then.
 func (r *response) body(b []byte) (n int, err error) {
 	at := 0
 	if r.state == inHead {

@@ -75,8 +75,8 @@ func (r *roster) allHave(seq uint32) bool {
 
 func (r *roster) reconnected() bool { return r.awaited == 0 }
 
-// rewind gives client i the cursor so many events back; false where it has had
-// too few.
+// rewind makes client i lag: its cursor goes back so many events. It is false
+// where the client has not had as many.
 func (r *roster) rewind(i int, behind uint32) bool {
 	c := &r.clients[i]
 	if c.lastID <= uint64(behind) || c.next <= behind {

@@ -12,7 +12,7 @@ import (
 
 const (
 	// tailBytes is what a client keeps of a body that ended within an event:
-	// the id and the stamp behind it must be in it together.
+	// an id and the stamp after it must be in it together.
 	tailBytes = 160
 	// MaxLatency is the longest time that a histogram tells; longer ones count
 	// as this.
@@ -57,7 +57,7 @@ type tally struct {
 	recovered  int    // clients that have reached their goal
 
 	prefix [idPrefix]byte // what all ids begin with
-	idBack int            // from an id's line to the marker behind it
+	idBack int            // bytes from the start of an id's line to the marker after it
 }
 
 func newTally(ids bool) *tally {

@@ -62,8 +62,8 @@ func (p *Progress) Overslept(q float64) time.Duration {
 	return time.Duration(p.overslept.ValueAtQuantile(q))
 }
 
-// Behind is how late the latest call was made: oversleeping, and calls that
-// took long.
+// Behind is how far the calls lagged behind the schedule at worst, because the
+// caller overslept or because calls took long.
 func (p *Progress) Behind() time.Duration { return time.Duration(p.behind.Load()) }
 
 // Run makes the calls and returns after the last one, or with the first error.

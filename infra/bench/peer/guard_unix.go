@@ -11,7 +11,7 @@ import (
 // guard is a shell that leads the process group of a server. It waits for the
 // end of its standard input, which only this program holds: whatever ends the
 // program, SIGKILL too, ends the whole group. A signal to the server alone, as
-// its parent's death can send it, would leave nginx's workers behind.
+// its parent's death can send it, would leave nginx's workers running.
 type guard struct{ cmd *exec.Cmd }
 
 const guardScript = `trap "" HUP INT TERM; read -r _; kill -s KILL 0`

@@ -1,7 +1,7 @@
 // Package peer is the servers under load: Sluice in a process of its own,
 // Sluice that runs already, and Nchan to compare with. Each is started on free
-// loopback ports with its files in a temporary directory, and Stop leaves
-// nothing behind: not a process, not a file.
+// loopback ports with its files in a temporary directory; after Stop no process
+// and no file of it is left.
 package peer
 
 import (

@@ -4,7 +4,7 @@
 //
 //	{"m":"EVT1732352352123456789:00000042","pad":"xxx…"}
 //
-// The marker EVT and the 19 digits behind it are also what other load
+// The marker EVT and the 19 digits after it are also what other load
 // generators of this kind look for. All functions are safe for concurrent use
 // and none allocates but for a full buffer.
 package stamp
@@ -57,9 +57,9 @@ type Stamp struct {
 	Seq uint32
 }
 
-// Next finds the first stamp in b. start is where its marker is, end the byte
-// behind it. Without one start is -1; with one that b ends within, end is -1
-// and the stamp must be looked for again when more has come.
+// Next finds the first stamp in b: its marker is at start, and end is after its
+// last digit. start is -1 where there is none. end is -1 where b ends before the
+// stamp does: call Next again from start when more has come.
 func Next(b []byte) (s Stamp, start, end int) {
 	for from := 0; ; {
 		i := bytes.Index(b[from:], markerBytes)

@@ -47,7 +47,7 @@ func TestNext(t *testing.T) {
 		{"inside", "data: " + whole + "\n", 6, 37},
 		{"cut short", "data: " + whole[:30], 6, -1},
 		{"marker only", "EVT", 0, -1},
-		{"behind a marker that is none", "EVT17323523521234567x9:00000042 EVT " + whole, 36, 67},
+		{"after a marker that is none", "EVT17323523521234567x9:00000042 EVT " + whole, 36, 67},
 		{"letters in the number", "EVT1732352352123456789:0000004a", -1, -1},
 		{"above nine", "EVT1732352352123456789:0000004:", -1, -1},
 		{"no colon", "EVT17323523521234567890 0000042", -1, -1},

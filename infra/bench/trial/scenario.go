@@ -82,7 +82,7 @@ const (
 	idleTime = time.Second
 	// connectLimit is what connecting may take beyond its rate.
 	connectLimit = 60 * time.Second
-	// afterStorm is how long publishing goes on behind a storm.
+	// afterStorm is how long publishing goes on after a storm.
 	afterStorm = time.Second
 )
 

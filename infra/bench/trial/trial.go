@@ -22,7 +22,7 @@ type trial struct {
 	server *peer.Server
 	clock  pace.Clock
 	pub    peer.Publisher
-	fleets []*fleet.Fleet  // of all clients; behind a storm's, those that stay
+	fleets []*fleet.Fleet  // one; in a storm a second, of the clients that stay
 	names  []string        // of the topics
 	heads  []atomic.Uint32 // number of the last event of each topic
 	pace   pace.Progress
