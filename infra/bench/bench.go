@@ -15,20 +15,21 @@ import (
 // bench is one run of the command.
 type bench struct {
 	cfg     *config
-	out     io.Writer // what happens, as it happens
+	out     io.Writer // of progress
 	binary  string
 	cleanup []func() error
 	entries []entry
 }
 
-// entry is a load and what came of it, by contender.
+// entry is a load and its results, by target.
 type entry struct {
 	load    load
 	results [][]trial.Result
 }
 
-// contender is one of those that take turns under a load. The first is judged.
-type contender struct {
+// target is one of the servers that a load is run against in turn. The first
+// decides the exit status.
+type target struct {
 	name     string
 	scenario trial.Scenario
 	start    func(context.Context) (*peer.Server, error)
@@ -57,39 +58,39 @@ func (b *bench) close() {
 	}
 }
 
-func (b *bench) contenders(l load) []contender {
+func (b *bench) targets(l load) []target {
 	sluice := func(ctx context.Context) (*peer.Server, error) {
 		if b.cfg.URL != "" {
 			return peer.AttachSluice(ctx, b.cfg.URL, b.cfg.NATS, b.cfg.PID)
 		}
 		return peer.StartSluice(ctx, b.binary, l.env)
 	}
-	list := []contender{{"Sluice", l.Scenario, sluice}}
+	list := []target{{"Sluice", l.Scenario, sluice}}
 	switch l.against {
 	case "nchan":
-		list = append(list, contender{"Nchan", l.Scenario, peer.StartNchan})
+		list = append(list, target{"Nchan", l.Scenario, peer.StartNchan})
 	case "unstuck":
 		calm := l.Scenario
 		calm.Stuck = 0
 		list[0].name = fmt.Sprintf("Sluice, %d stuck", l.Stuck)
-		list = append(list, contender{"Sluice, none stuck", calm, sluice})
+		list = append(list, target{"Sluice, none stuck", calm, sluice})
 	}
 	return list
 }
 
-// runAll runs every load, its contenders in turn. Turns in which a run was void
-// are made up for, as many of them as there were to be.
+// runAll runs every load against its targets in turn. A turn with a void run is
+// run again, in at most twice as many turns as were asked for.
 func (b *bench) runAll(ctx context.Context) error {
 	for _, l := range b.cfg.loads {
-		list := b.contenders(l)
+		list := b.targets(l)
 		e := entry{load: l, results: make([][]trial.Result, len(list))}
-		for turn := 0; turn < 2*l.runs && e.counting() < l.runs; turn++ {
+		for turn := 0; turn < 2*l.runs && e.counted() < l.runs; turn++ {
 			for i, c := range list {
 				result, err := c.run(ctx)
 				if err != nil {
 					return err
 				}
-				b.tell(&result)
+				b.print(&result)
 				e.results[i] = append(e.results[i], result)
 			}
 		}
@@ -98,7 +99,7 @@ func (b *bench) runAll(ctx context.Context) error {
 	return nil
 }
 
-func (b *bench) tell(r *trial.Result) {
+func (b *bench) print(r *trial.Result) {
 	fmt.Fprintln(b.out, report.Line(r))
 	if void := r.Void(); void != nil {
 		fmt.Fprintln(b.out, "      ", void)
@@ -107,9 +108,8 @@ func (b *bench) tell(r *trial.Result) {
 	}
 }
 
-// counting is how many runs of each contender count, of the one with the
-// fewest.
-func (e *entry) counting() int {
+// counted is how many runs count, of the target with the fewest of them.
+func (e *entry) counted() int {
 	least := -1
 	for _, results := range e.results {
 		good := 0
@@ -126,7 +126,7 @@ func (e *entry) counting() int {
 }
 
 // run is one trial with a server of its own.
-func (c *contender) run(ctx context.Context) (result trial.Result, err error) {
+func (c *target) run(ctx context.Context) (result trial.Result, err error) {
 	server, err := c.start(ctx)
 	if err != nil {
 		return result, err
@@ -171,9 +171,9 @@ func (b *bench) report(w io.Writer) error {
 	return f.Close()
 }
 
-// verdict is an error when Sluice failed, or when there is nothing to tell
-// whether it did. A rival's failures are reported and no more.
-func (b *bench) verdict() error {
+// outcome is an error when Sluice failed, or when no run says whether it did.
+// Failures of another server are only reported.
+func (b *bench) outcome() error {
 	var failed, void []error
 	for _, e := range b.entries {
 		counts := 0

@@ -164,7 +164,7 @@ func TestRunsDefaultToFiveInTurns(t *testing.T) {
 	cfg, _, err := parse([]string{"--stuck", "10", "--against", "unstuck"}, &output{})
 	require.NoError(t, err)
 	assert.Equal(t, 5, cfg.loads[0].runs)
-	list := (&bench{cfg: cfg}).contenders(cfg.loads[0])
+	list := (&bench{cfg: cfg}).targets(cfg.loads[0])
 	require.Len(t, list, 2)
 	assert.Equal(t, []int{10, 0}, []int{list[0].scenario.Stuck, list[1].scenario.Stuck})
 }
@@ -206,7 +206,7 @@ func TestARivalsFailureIsNotOurs(t *testing.T) {
 	lost := fine
 	lost.Defects.Missing = 1
 	b := &bench{entries: []entry{{results: [][]trial.Result{{fine}, {lost}}}}}
-	assert.NoError(t, b.verdict())
+	assert.NoError(t, b.outcome())
 	b.entries[0].results = [][]trial.Result{{fine, lost}, {fine, fine}}
-	assert.ErrorContains(t, b.verdict(), "run 2: 1 deliveries are missing")
+	assert.ErrorContains(t, b.outcome(), "run 2: 1 deliveries are missing")
 }

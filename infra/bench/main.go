@@ -71,5 +71,5 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := b.report(stdout); err != nil {
 		return err
 	}
-	return b.verdict()
+	return b.outcome()
 }

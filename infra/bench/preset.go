@@ -5,8 +5,8 @@ import "slices"
 // preset is a load with a name.
 type preset struct{ name, flags string }
 
-// wide lets a client lag as far as an operator of such rates would. Where the
-// machine is as busy as that, the generator waits for its turn as well.
+// wide has the pending limits that an operator would set for such rates. The
+// machine is so busy at them that the generator itself is later, too.
 const wide = " --env PENDING_MSGS=5000 --env PENDING_BYTES=4194304 --max-lag 100ms"
 
 var presets = []preset{

@@ -13,20 +13,20 @@ import (
 // Config is what a Fleet is made of.
 type Config struct {
 	Server netip.AddrPort
-	// Clients is how many connections read. Topic tells what each is for and
-	// Path what to ask the server for.
+	// Clients is how many connections read. Topic is what each subscribes
+	// to, Path what it requests from the server for that.
 	Clients int
 	Topic   func(client int) int
 	Path    func(topic int) string
-	// Stuck is how many more connect, ask for topic 0 and never read.
+	// Stuck is how many more connect, subscribe to topic 0 and never read.
 	Stuck int
 	// ConnectRate is in connections per second.
 	ConnectRate float64
 	// IDs says that events carry Sluice's ids, which are checked then.
 	IDs bool
-	// Head is the number of the last event published to a topic, 0 for none.
+	// Newest is the number of the newest event published to a topic, 0 for none.
 	// It is called in the loop and must not block.
-	Head func(topic int) uint32
+	Newest func(topic int) uint32
 	// Now is the clock that stamps are made with, in Unix nanoseconds.
 	Now func() int64
 }
@@ -113,9 +113,8 @@ func (f *Fleet) Connect(ctx context.Context) error {
 	}
 }
 
-// Measure makes the events count for latency whose scheduled time is from
-// from and before to, in Unix nanoseconds, and the fleet's own lag in that
-// time.
+// Measure sets the window [from, to) of Latency, in Unix nanoseconds. An event
+// is in it by its scheduled time, the fleet's own lag by when it was.
 func (f *Fleet) Measure(ctx context.Context, from, to int64) error {
 	return f.do(ctx, func(l *loop) { l.tally.from, l.tally.to = from, to })
 }
@@ -143,9 +142,8 @@ func (f *Fleet) Settle(ctx context.Context, grace time.Duration) (Counts, error)
 	}
 }
 
-// Latency is how late the measured events were. Lag is how late the loop
-// itself came to what it had to do, a client's data included: latencies of
-// that order are its own.
+// Latency is that of the events of the window. Lag is how late the loop itself
+// was to read and to connect: latencies of that order are the loop's own.
 func (f *Fleet) Latency(ctx context.Context) (latency, lag *hdrhistogram.Histogram, err error) {
 	err = f.do(ctx, func(l *loop) {
 		latency = hdrhistogram.Import(l.tally.latency.Export())
@@ -183,7 +181,7 @@ func (f *Fleet) Storm(ctx context.Context, spread time.Duration, behind uint32, 
 		err := f.do(ctx, func(l *loop) {
 			if goal == 0 && l.reconnected() {
 				s.Reconnected = time.Since(began)
-				goal = f.cfg.Head(0)
+				goal = f.cfg.Newest(0)
 			}
 			if goal != 0 && l.allHave(goal) {
 				s.CaughtUp = time.Since(began)

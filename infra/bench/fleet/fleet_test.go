@@ -117,7 +117,7 @@ func run(t *testing.T, l *log, n, stuck int) *fleet.Fleet {
 		Server: addr, Clients: n, Stuck: stuck, ConnectRate: 10_000, IDs: true, Now: l.clock.Now,
 		Topic: func(int) int { return 0 },
 		Path:  func(int) string { return "/" },
-		Head: func(int) uint32 {
+		Newest: func(int) uint32 {
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			return l.head

@@ -15,13 +15,13 @@ import (
 const (
 	// tick is how often the loop looks for calls and measures its own lag.
 	tick = 5 * time.Millisecond
-	// batch is how many sockets one wait tells of.
+	// batch is how many sockets one wait reports.
 	batch = 1024
 	// connectBurst bounds the connects between two waits.
 	connectBurst = 64
 	// readBytes is what one read takes at most.
 	readBytes = 256 << 10
-	// timer is what epoll calls the ticks; clients have their index.
+	// timer marks a tick among the events of epoll; clients have their index.
 	timer = -1
 )
 
@@ -34,13 +34,14 @@ type loop struct {
 	due     int64 // of the next tick, Config.Now
 	lag     *hdrhistogram.Histogram
 	events  [batch]unix.EpollEvent
-	room    []byte // tailBytes, then what is read
+	buf     []byte // tailBytes, then what is read
 	dial    dial
 	calls   chan func()
 	ended   chan struct{}
 }
 
-// dial is the connecting under way: clients at to end, evenly at a rate.
+// dial is which clients are still to be connected: from at to end, evenly at a
+// rate.
 type dial struct {
 	at, end int
 	began   int64
@@ -53,7 +54,7 @@ func newLoop(cfg Config) (*loop, error) {
 		roster:  newRoster(cfg),
 		sockets: make([]socket, cfg.Clients+cfg.Stuck),
 		lag:     NewHistogram(),
-		room:    make([]byte, tailBytes+readBytes),
+		buf:     make([]byte, tailBytes+readBytes),
 		calls:   make(chan func()),
 		ended:   make(chan struct{}),
 	}
@@ -117,7 +118,7 @@ func (l *loop) startTicks() error {
 	return nil
 }
 
-// ticked measures how late the loop is, and does what it was asked for.
+// ticked measures how late the loop is, and makes the calls that wait for it.
 func (l *loop) ticked() {
 	var b [8]byte
 	if n, err := unix.Read(l.timer, b[:]); err != nil || n != len(b) {
@@ -145,7 +146,7 @@ func (l *loop) ticked() {
 
 func (l *loop) connectAll() {
 	for i := range l.clients {
-		l.clients[i].next = l.cfg.Head(l.clients[i].topic) + 1
+		l.clients[i].next = l.cfg.Newest(l.clients[i].topic) + 1
 	}
 	l.dial = dial{end: len(l.clients), began: l.cfg.Now(), rate: l.cfg.ConnectRate}
 }

@@ -1,6 +1,6 @@
 package fleet
 
-// roster is the clients and what has become of them; it belongs to the loop.
+// roster is the clients and their counts; the loop owns it.
 type roster struct {
 	cfg     Config
 	clients []client // the readers, then the stuck ones
@@ -54,11 +54,11 @@ func (r *roster) counts() Counts {
 	return c
 }
 
-// lacks is how many events of the topic's end client i has not got.
+// lacks is how many of the newest events of its topic client i has not got.
 func (r *roster) lacks(i int) uint32 {
 	c := &r.clients[i]
-	if head := r.cfg.Head(c.topic); c.next != 0 && head >= c.next {
-		return head - c.next + 1
+	if newest := r.cfg.Newest(c.topic); c.next != 0 && newest >= c.next {
+		return newest - c.next + 1
 	}
 	return 0
 }

@@ -20,21 +20,21 @@ const (
 
 // socket is a client's connection.
 type socket struct {
-	fd    int    // -1 for none
-	born  int32  // tells an event of an earlier connection apart
-	asked bool   // the request is sent
-	line  string // Last-Event-ID of the request, "" for none
+	fd         int    // -1 for none
+	generation int32  // number of the connection, to ignore epoll's events of earlier ones
+	requested  bool   // the request is sent
+	cursor     string // Last-Event-ID of the request, "" for none
 }
 
-// connect begins a connection; the request follows when it stands.
+// connect begins a connection; the request follows when it is established.
 func (l *loop) connect(i int, resume bool) {
 	s, c := &l.sockets[i], &l.clients[i]
-	s.born++
-	s.asked, s.line = false, ""
+	s.generation++
+	s.requested, s.cursor = false, ""
 	c.response, c.tailLen = response{}, 0
 	if resume {
-		s.line = l.tally.cursor(c.lastID)
-		c.since, c.goal = l.cfg.Now(), l.cfg.Head(c.topic)
+		s.cursor = l.tally.cursor(c.lastID)
+		c.since, c.goal = l.cfg.Now(), l.cfg.Newest(c.topic)
 	}
 	if err := l.open(i); err != nil {
 		l.shut(i)
@@ -65,7 +65,7 @@ func (l *loop) open(i int) error {
 	if err := unix.Connect(fd, to); err != nil && err != unix.EINPROGRESS {
 		return err
 	}
-	e := unix.EpollEvent{Events: interest, Fd: int32(i), Pad: s.born}
+	e := unix.EpollEvent{Events: interest, Fd: int32(i), Pad: s.generation}
 	return unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &e)
 }
 
@@ -86,7 +86,7 @@ func source(cfg Config, i int) (unix.Sockaddr, bool) {
 	return &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, byte(1 + i/portsPerSource)}}, true
 }
 
-// shut closes a client's connection.
+// shut closes a client's connection, if it has one.
 func (l *loop) shut(i int) {
 	if s := &l.sockets[i]; s.fd >= 0 {
 		_ = unix.Close(s.fd) // leaves the epoll set by that
@@ -97,11 +97,11 @@ func (l *loop) shut(i int) {
 // ready serves one client.
 func (l *loop) ready(i int, e unix.EpollEvent) {
 	s := &l.sockets[i]
-	if s.fd < 0 || e.Pad != s.born {
+	if s.fd < 0 || e.Pad != s.generation {
 		return
 	}
-	if !s.asked && e.Events&unix.EPOLLOUT != 0 {
-		l.ask(i)
+	if !s.requested && e.Events&unix.EPOLLOUT != 0 {
+		l.request(i)
 	}
 	switch over := e.Events&(unix.EPOLLHUP|unix.EPOLLERR|unix.EPOLLRDHUP) != 0; {
 	case s.fd < 0:
@@ -109,7 +109,7 @@ func (l *loop) ready(i int, e unix.EpollEvent) {
 		if over || e.Events&unix.EPOLLIN != 0 {
 			l.read(i)
 		}
-	case over && s.asked:
+	case over && s.requested:
 		l.shut(i)
 		l.stuckCut++
 	case over:
@@ -117,8 +117,8 @@ func (l *loop) ready(i int, e unix.EpollEvent) {
 	}
 }
 
-// ask sends the request, which a new socket's buffer takes whole.
-func (l *loop) ask(i int) {
+// request sends the request, which a new socket's buffer takes whole.
+func (l *loop) request(i int) {
 	s := &l.sockets[i]
 	if code, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_ERROR); err != nil || code != 0 {
 		l.lose(i, errors.Join(err, unix.Errno(code)))
@@ -126,15 +126,15 @@ func (l *loop) ask(i int) {
 	}
 	request := fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\nUser-Agent: sluice-bench\r\n",
 		l.cfg.Path(l.clients[i].topic), l.cfg.Server)
-	if s.line != "" {
-		request = fmt.Appendf(request, "Last-Event-ID: %s\r\n", s.line)
+	if s.cursor != "" {
+		request = fmt.Appendf(request, "Last-Event-ID: %s\r\n", s.cursor)
 	}
 	request = append(request, "\r\n"...)
 	if n, err := unix.Write(s.fd, request); err != nil || n != len(request) {
 		l.lose(i, errors.Join(err, errors.New("the request was not taken whole")))
 		return
 	}
-	s.asked = true
+	s.requested = true
 	if l.stuck(i) {
 		l.opened++
 	}
@@ -144,7 +144,7 @@ func (l *loop) ask(i int) {
 func (l *loop) read(i int) {
 	s, c := &l.sockets[i], &l.clients[i]
 	for s.fd >= 0 {
-		b := l.room[tailBytes:]
+		b := l.buf[tailBytes:]
 		// The descriptor does not block, so Go's scheduler need not be told;
 		// telling it costs a tenth of such a short call.
 		n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(s.fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
@@ -167,23 +167,23 @@ func (l *loop) read(i int) {
 	}
 }
 
-// take counts n bytes in the room.
+// take takes the n bytes that were read into the buffer.
 func (l *loop) take(i int, c *client, n int) {
 	before := c.response.begun()
-	n, err := c.response.body(l.room[tailBytes : tailBytes+n])
+	n, err := c.response.body(l.buf[tailBytes : tailBytes+n])
 	if !before && c.response.begun() {
-		l.begun(i)
+		l.responded()
 	}
 	if n > 0 {
-		l.tally.scan(c, l.room, n, l.cfg.Now())
+		l.tally.scan(c, l.buf, n, l.cfg.Now())
 	}
 	if err != nil {
 		l.lose(i, err)
 	}
 }
 
-// begun notes a response.
-func (l *loop) begun(int) {
+// responded notes that a response has begun.
+func (l *loop) responded() {
 	if l.dial.resume {
 		l.awaited--
 	} else {
@@ -191,13 +191,13 @@ func (l *loop) begun(int) {
 	}
 }
 
-// lose notes the end of a connection that was not ours to end.
+// lose notes a connection that has failed or that the server has ended.
 func (l *loop) lose(i int, err error) {
 	l.shut(i)
 	switch c := &l.clients[i]; {
 	case c.response.begun():
 		l.fail(&l.cut, fmt.Errorf("client %d was cut: %w", i, err))
-	case l.sockets[i].asked:
+	case l.sockets[i].requested:
 		l.fail(&l.refused, fmt.Errorf("client %d got no stream: %w", i, err))
 	default:
 		l.fail(&l.failed, fmt.Errorf("client %d could not connect: %w", i, err))

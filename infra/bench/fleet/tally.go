@@ -11,10 +11,11 @@ import (
 )
 
 const (
-	// tailBytes is what a client keeps of a body that ended within an event:
+	// tailBytes is what a client keeps of a body that was read up to the middle
+	// of an event:
 	// an id and the stamp after it must be in it together.
 	tailBytes = 160
-	// MaxLatency is the longest time that a histogram tells; longer ones count
+	// MaxLatency is the longest time that a histogram holds; longer ones count
 	// as this.
 	MaxLatency = time.Minute
 )
@@ -36,7 +37,7 @@ type client struct {
 	topic    int
 	next     uint32 // number of the event that must come next
 	lastID   uint64 // log position of the last event, 0 for none
-	goal     uint32 // it has caught up with this number there; 0 for none
+	goal     uint32 // number of the event with which it has caught up; 0 for none
 	since    int64  // when it began to catch up
 	tailLen  int
 	tail     [tailBytes]byte
@@ -52,9 +53,8 @@ type tally struct {
 	deliveries uint64
 	bytes      uint64 // of bodies
 	skipped    uint64 // events passed over
-	again      uint64 // events that came twice or late
+	again      uint64 // events that came twice or out of order
 	badIDs     uint64 // absent, foreign or not rising
-	recovered  int    // clients that have reached their goal
 
 	prefix [idPrefix]byte // what all ids begin with
 	idBack int            // bytes from the start of an id's line to the marker after it
@@ -64,10 +64,10 @@ func newTally(ids bool) *tally {
 	return &tally{ids: ids, latency: NewHistogram(), recovery: NewHistogram()}
 }
 
-// scan takes the next piece of c's body. room has tailBytes of room in front
-// of it, which scan overwrites; n is the length of the piece.
-func (t *tally) scan(c *client, room []byte, n int, now int64) {
-	b := room[tailBytes-c.tailLen : tailBytes+n]
+// scan takes the next n bytes of c's body, which are in buf after tailBytes that
+// scan overwrites.
+func (t *tally) scan(c *client, buf []byte, n int, now int64) {
+	b := buf[tailBytes-c.tailLen : tailBytes+n]
 	copy(b, c.tail[:c.tailLen])
 	t.bytes += uint64(n)
 	last := 0
@@ -103,7 +103,6 @@ func (t *tally) event(c *client, s stamp.Stamp, before []byte, now int64) {
 	}
 	if c.goal != 0 && s.Seq >= c.goal {
 		c.goal = 0
-		t.recovered++
 		Record(t.recovery, now-c.since)
 	}
 }

@@ -24,9 +24,9 @@ func scanned(ids bool, text string, size int, now int64) (*tally, *client) {
 	t.to = 1 << 62
 	for len(text) > 0 {
 		n := min(size, len(text))
-		room := make([]byte, tailBytes+n)
-		copy(room[tailBytes:], text[:n])
-		t.scan(c, room, n, now)
+		buf := make([]byte, tailBytes+n)
+		copy(buf[tailBytes:], text[:n])
+		t.scan(c, buf, n, now)
 		text = text[n:]
 	}
 	return t, c
@@ -79,11 +79,11 @@ func TestCursorIsTheIDOfAPosition(t *testing.T) {
 func TestScanDoesNotAllocate(t *testing.T) {
 	tally, c := newTally(true), &client{next: 1}
 	text := []byte(block(1, 1, 0))
-	room := make([]byte, tailBytes+len(text))
+	buf := make([]byte, tailBytes+len(text))
 	assert.Zero(t, testing.AllocsPerRun(100, func() {
-		copy(room[tailBytes:], text)
+		copy(buf[tailBytes:], text)
 		c.next, c.lastID = 1, 0
-		tally.scan(c, room, len(text), 1)
+		tally.scan(c, buf, len(text), 1)
 	}))
 }
 
@@ -91,18 +91,18 @@ func BenchmarkScan(b *testing.B) {
 	tally, c := newTally(true), &client{next: 1}
 	tally.to = 1 << 62
 	text := []byte(chunk(block(1, 1, 0)))
-	room := make([]byte, tailBytes+len(text))
+	buf := make([]byte, tailBytes+len(text))
 	c.response.state = inSize
 	b.SetBytes(int64(len(text)))
 	b.ReportAllocs()
 	for b.Loop() {
-		copy(room[tailBytes:], text)
+		copy(buf[tailBytes:], text)
 		c.next, c.lastID = 1, 0
-		n, err := c.response.body(room[tailBytes:])
+		n, err := c.response.body(buf[tailBytes:])
 		if err != nil {
 			b.Fatal(err)
 		}
-		tally.scan(c, room, n, 1)
+		tally.scan(c, buf, n, 1)
 	}
 }
 

@@ -60,8 +60,8 @@ func start(cmd *exec.Cmd) (*child, error) {
 		reader.Go(func() { _, _ = io.Copy(&c.output, r) })
 		_ = cmd.Wait() // how it ended does not matter; that it did does
 		guard.end()
-		// The output ends when nobody is left to write any. Who has left the
-		// group may write on.
+		// The output ends when nobody is left to write any. A process that has
+		// left the group may still write.
 		_ = r.SetReadDeadline(time.Now().Add(stopTimeout))
 		reader.Wait()
 	}()
@@ -90,7 +90,7 @@ func (c *child) await(ctx context.Context, ready func(context.Context) error) er
 
 // end stops the process and waits until it and all that it has started are gone.
 func (c *child) end() error {
-	// A process that has ended takes no signal; that is all it can fail of.
+	// This fails only where the process has ended already.
 	_ = c.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-c.exited:

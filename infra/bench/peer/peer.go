@@ -23,7 +23,7 @@ type Server struct {
 	Name string
 	// Addr is where it takes HTTP clients.
 	Addr netip.AddrPort
-	// NATS is the URL of its backbone, "" where it has none.
+	// NATS is the URL of its NATS server, "" where it has none.
 	NATS string
 	// IDs says that its events carry Sluice's ids.
 	IDs bool
@@ -37,8 +37,8 @@ type Server struct {
 // Publisher gives events to a server, in order.
 type Publisher interface {
 	// Publish takes one event without waiting for its acknowledgement. It
-	// blocks only while as many as agreed are not acknowledged. data must not
-	// change afterwards.
+	// blocks only while as many events as the publisher was made for are
+	// unacknowledged. data must not change afterwards.
 	Publish(ctx context.Context, topic string, data []byte) error
 	// Flush waits until all are acknowledged, and fails if one was refused.
 	Flush(ctx context.Context) error

@@ -23,7 +23,7 @@ type poster struct {
 	reader sync.WaitGroup
 	err    error
 	req    []byte
-	stop   func() bool // of the context's hold on the connection
+	stop   func() bool // keeps the end of the context from closing conn
 }
 
 func (s *Server) poster(ctx context.Context, pending int) (Publisher, error) {

@@ -110,7 +110,7 @@ func notes(rows []Row) string {
 	return b.String()
 }
 
-// Compare says how a fared beside b, in one sentence.
+// Compare compares a with b in one sentence.
 func Compare(a, b *Row) string {
 	return fmt.Sprintf("%s: %s to %s: CPU per delivery × %s, deliveries/s × %s, p99 %s to %s, memory per client × %s (medians of %d and %d runs).",
 		a.Scenario, a.Server, b.Server, number(Ratio(a.CPU, b.CPU), 2), number(Ratio(a.PerSecond, b.PerSecond), 2),

@@ -1,12 +1,12 @@
 // Package stamp is the payload of the load: JSON that carries the time at
 // which the schedule meant it to be published and its number in its topic, in
-// a form that is found in a response without reading the response as events.
+// a form that can be found in a response without parsing the events.
 //
 //	{"m":"EVT1732352352123456789:00000042","pad":"xxx…"}
 //
 // The marker EVT and the 19 digits after it are also what other load
 // generators of this kind look for. All functions are safe for concurrent use
-// and none allocates but for a full buffer.
+// and none allocates, unless Append is given too small a buffer.
 package stamp
 
 import (
@@ -43,8 +43,8 @@ func Append(b []byte, at int64, seq uint32, pad int) []byte {
 }
 
 func appendPadded(b []byte, v uint64, width int) []byte {
-	var room [20]byte
-	digits := strconv.AppendUint(room[:0], v, 10)
+	var buf [20]byte
+	digits := strconv.AppendUint(buf[:0], v, 10)
 	for i := len(digits); i < width; i++ {
 		b = append(b, '0')
 	}

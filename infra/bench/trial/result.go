@@ -41,7 +41,7 @@ type CPU struct {
 // Memory is the server's resident memory in bytes, 0 if not known.
 type Memory struct {
 	Before int64 // without clients
-	Idle   int64 // with all connected and nothing published
+	Idle   int64 // with all clients connected, and idle
 	After  int64
 }
 
@@ -56,7 +56,7 @@ type Defects struct {
 	BadIDs  uint64 // with no id, or one that did not rise
 }
 
-// Connections are those that failed.
+// Connections is how many connections failed, and how.
 type Connections struct {
 	Cut      int // closed by the server
 	StuckCut int // stuck ones closed by the server
@@ -80,7 +80,7 @@ type StormResult struct {
 	Total                 int // requests to NATS
 }
 
-// Never is the lateness of what has not come.
+// Never is the latency of what has not come.
 const Never = time.Duration(math.MaxInt64)
 
 // Quantile is the value at q (0 to 1) of h when missing more events never came.
@@ -114,7 +114,7 @@ func (r *Result) counts(c fleet.Counts) {
 	r.Connections = Connections{Cut: c.Cut, StuckCut: c.StuckCut, Failed: c.Failed + c.Refused, Why: c.FirstError}
 }
 
-// fewClients are too few to tell their memory from the server's own.
+// With fewer clients than fewClients their memory is lost in the server's own.
 const fewClients = 100
 
 // PerClient is the server's memory per idle connection, in bytes; NaN if not
@@ -127,8 +127,8 @@ func (r *Result) PerClient() float64 {
 	return float64(r.Memory.Idle-r.Memory.Before) / float64(clients)
 }
 
-// Void is why the result says nothing, nil if it does: the generator was late
-// by itself.
+// Void is why the result does not count, nil if it does: the generator itself
+// was late.
 func (r *Result) Void() error {
 	g := &r.Generator
 	if most := r.Scenario.MaxLag; max(g.ClientLag, g.Overslept) > most {

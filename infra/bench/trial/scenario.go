@@ -1,9 +1,9 @@
-// Package trial puts one server under one load and says how it bore it.
+// Package trial puts one server under one load and measures how it does.
 //
-// A trial connects its clients, lets them be idle to see what they cost in
+// A trial connects its clients, leaves them idle to see what they cost in
 // memory, publishes on an absolute schedule (package pace) and measures in a
 // window after a warm-up: deliveries per second, the server's CPU time per
-// delivery, lateness from the scheduled time. It ends with a check that every
+// delivery, latency from the scheduled time. It ends with a check that every
 // client has every event once and in order. Where the load generator itself
 // was late the result is void.
 package trial
@@ -30,7 +30,7 @@ type Scenario struct {
 	ConnectRate float64       // connections per second
 	Pending     int           // events on their way to the server without an acknowledgement
 	Grace       time.Duration // for what is missing when all is published
-	// MaxLag is how late the generator's own doings may be (99th percentile).
+	// MaxLag is how late the generator itself may be (99th percentile).
 	MaxLag time.Duration
 
 	// Storm, if set, takes the place of the window.
@@ -41,7 +41,7 @@ type Scenario struct {
 type Storm struct {
 	Behind  int           // events between a client's cursor and the newest
 	Within  time.Duration // all clients come back in this time
-	Staying int           // more clients, which stay connected; their lateness is measured
+	Staying int           // more clients, which stay connected; the latency is theirs
 	Limit   time.Duration // for all to have caught up
 }
 
@@ -78,7 +78,7 @@ const (
 	maxDuration = 10 * time.Minute
 	prefillMost = 100_000
 	prefillRate = 5000 // events per second
-	// idleTime passes before memory is looked at.
+	// idleTime passes before memory is measured.
 	idleTime = time.Second
 	// connectLimit is what connecting may take beyond its rate.
 	connectLimit = 60 * time.Second
@@ -86,7 +86,7 @@ const (
 	afterStorm = time.Second
 )
 
-// published is how long events are published at most.
+// published is the longest time for which events are published.
 func (s *Scenario) published() time.Duration {
 	if s.Storm != nil {
 		return s.Warmup + s.Storm.Limit + afterStorm
@@ -100,7 +100,7 @@ func (s *Scenario) limit() time.Duration {
 	return connect + connectLimit + idleTime + 2*s.published() + s.Grace + time.Minute
 }
 
-// clients are all that read.
+// clients is how many clients read.
 func (s *Scenario) clients() int {
 	if s.Storm != nil {
 		return s.Clients + s.Storm.Staying

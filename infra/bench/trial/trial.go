@@ -16,7 +16,7 @@ import (
 	"sluice/infra/bench/stamp"
 )
 
-// trial is one under way.
+// trial is one that runs.
 type trial struct {
 	Scenario
 	server *peer.Server
@@ -24,7 +24,7 @@ type trial struct {
 	pub    peer.Publisher
 	fleets []*fleet.Fleet  // one; in a storm a second, of the clients that stay
 	names  []string        // of the topics
-	heads  []atomic.Uint32 // number of the last event of each topic
+	newest []atomic.Uint32 // number of the newest event of each topic
 	pace   pace.Progress
 	result Result
 }
@@ -37,10 +37,10 @@ func Run(ctx context.Context, server *peer.Server, s Scenario) (Result, error) {
 	defer cancel()
 	t := &trial{
 		Scenario: s, server: server, clock: pace.NewClock(),
-		heads:  make([]atomic.Uint32, s.topics()),
+		newest: make([]atomic.Uint32, s.topics()),
 		result: Result{Server: server.Name, Scenario: s, CPU: CPU{PerDelivery: math.NaN(), Cores: math.NaN()}},
 	}
-	for i := range t.heads {
+	for i := range t.newest {
 		t.names = append(t.names, s.topic(i))
 	}
 	if err := t.run(ctx); err != nil {
@@ -73,15 +73,15 @@ func (t *trial) run(ctx context.Context) error {
 }
 
 // newFleets makes the clients. In a storm those that stay have a thread of
-// their own, so that their lateness is the server's and not that of a thread
+// their own, so that their latency is the server's and not that of a thread
 // which is busy with the others' replays.
 func (t *trial) newFleets() error {
 	cfg := fleet.Config{
 		Server: t.server.Addr, Clients: t.Clients, Stuck: t.Stuck,
 		ConnectRate: t.ConnectRate, IDs: t.server.IDs, Now: t.clock.Now,
-		Topic: func(client int) int { return client % len(t.names) },
-		Path:  func(topic int) string { return t.server.Path(t.names[topic]) },
-		Head:  func(topic int) uint32 { return t.heads[topic].Load() },
+		Topic:  func(client int) int { return client % len(t.names) },
+		Path:   func(topic int) string { return t.server.Path(t.names[topic]) },
+		Newest: func(topic int) uint32 { return t.newest[topic].Load() },
 	}
 	configs := []fleet.Config{cfg}
 	if t.Storm != nil && t.Storm.Staying > 0 {
@@ -98,10 +98,10 @@ func (t *trial) newFleets() error {
 	return nil
 }
 
-// measured are the clients whose lateness counts.
+// measured are the clients whose latency counts.
 func (t *trial) measured() *fleet.Fleet { return t.fleets[len(t.fleets)-1] }
 
-// prefill publishes what the clients of a storm will not have.
+// prefill publishes events for the clients of a storm to catch up with.
 func (t *trial) prefill(ctx context.Context) error {
 	if t.Storm == nil {
 		return nil
@@ -112,16 +112,17 @@ func (t *trial) prefill(ctx context.Context) error {
 	return t.pub.Flush(ctx)
 }
 
-// publish publishes on a schedule, until until ends it between two events.
-func (t *trial) publish(ctx, until context.Context, s pace.Schedule) error {
-	return t.pace.Run(until, t.clock, s, func(n int, due int64) error {
+// publish publishes on a schedule. The end of publishing stops it between two
+// events.
+func (t *trial) publish(ctx, publishing context.Context, s pace.Schedule) error {
+	return t.pace.Run(publishing, t.clock, s, func(n int, due int64) error {
 		topic := n % len(t.names)
-		seq := t.heads[topic].Load() + 1
+		seq := t.newest[topic].Load() + 1
 		data := stamp.Append(make([]byte, 0, stamp.Around+t.Payload), due, seq, t.Payload)
 		if err := t.pub.Publish(ctx, t.names[topic], data); err != nil {
 			return err
 		}
-		t.heads[topic].Store(seq)
+		t.newest[topic].Store(seq)
 		return nil
 	})
 }
@@ -163,7 +164,7 @@ func (t *trial) load(ctx context.Context) error {
 
 var errEnough = errors.New("enough is published")
 
-// connect opens the clients and weighs them.
+// connect opens the clients and measures what memory they cost.
 func (t *trial) connect(ctx context.Context) error {
 	if err := t.wait(ctx, t.clock.Now()+int64(idleTime/2)); err != nil {
 		return err
@@ -197,7 +198,7 @@ func (t *trial) measure(ctx context.Context, from int64) error {
 	if err := t.wait(ctx, from); err != nil {
 		return err
 	}
-	a, err := t.look(ctx)
+	a, err := t.snapshot(ctx)
 	if err != nil {
 		return err
 	}
@@ -209,30 +210,30 @@ func (t *trial) measure(ctx context.Context, from int64) error {
 	if err != nil {
 		return err
 	}
-	b, err := t.look(ctx)
+	b, err := t.snapshot(ctx)
 	t.result.window(a, b, t.server.KnowsUsage())
 	return err
 }
 
-// moment is what is known at one time.
-type moment struct {
+// snapshot is the counts and the server's usage at one time.
+type snapshot struct {
 	fleet.Counts
 	peer.Usage
 }
 
-func (t *trial) look(ctx context.Context) (m moment, err error) {
+func (t *trial) snapshot(ctx context.Context) (s snapshot, err error) {
 	for _, f := range t.fleets {
 		c, err := f.Counts(ctx)
 		if err != nil {
-			return m, err
+			return s, err
 		}
-		m.Counts.Add(c)
+		s.Counts.Add(c)
 	}
-	m.Usage, err = t.server.Usage(ctx)
-	return m, err
+	s.Usage, err = t.server.Usage(ctx)
+	return s, err
 }
 
-func (r *Result) window(a, b moment, usage bool) {
+func (r *Result) window(a, b snapshot, usage bool) {
 	seconds := float64(b.At-a.At) / 1e9
 	n := float64(b.Deliveries - a.Deliveries)
 	r.Throughput.PerSecond = n / seconds
@@ -274,7 +275,7 @@ func (t *trial) storm(ctx context.Context) error {
 	return t.wait(ctx, t.clock.Now()+int64(afterStorm))
 }
 
-// finish waits for what is still on its way and takes stock.
+// finish waits for what is still on its way and notes the final figures.
 func (t *trial) finish(ctx context.Context) error {
 	if err := t.pub.Flush(ctx); err != nil {
 		return err
