@@ -82,7 +82,7 @@ func (l *Log) Connected() bool { return l.conn.IsConnected() }
 func (l *Log) State(ctx context.Context, notBefore time.Time) (State, error) {
 	for {
 		l.mu.Lock()
-		if !l.last.Asked.Before(notBefore) {
+		if known := l.last.Asked; !known.IsZero() && !known.Before(notBefore) {
 			defer l.mu.Unlock()
 			return l.last, nil
 		}
