@@ -1,4 +1,4 @@
-package eventlog
+package eventlog_test
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"sluice/functions/stream/feed/eventlog"
 	"sluice/natsembed/natstest"
 	"sluice/publisher/event"
 )
@@ -24,17 +25,17 @@ func TestPullEndsWhereItsBytesDo(t *testing.T) {
 		_, err := js.Publish(t.Context(), "events.a", []byte("1"))
 		require.NoError(t, err)
 	}
-	l, err := New(ns.Connect(t), event.DefaultStream, "test")
+	l, err := eventlog.New(ns.Connect(t), event.DefaultStream, "test")
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
-	consumer := func() *Consumer {
+	consumer := func() *eventlog.Consumer {
 		c, err := l.Consume(ctx, "replay", []string{"events.>"}, event.ID{})
 		require.NoError(t, err)
 		return c
 	}
 
-	all, more, err := consumer().pull(ctx, 100, 1<<20)
+	all, more, err := eventlog.Pull(consumer(), ctx, 100, 1<<20)
 	require.NoError(t, err)
 	assert.Len(t, all, 10)
 	assert.False(t, more)
