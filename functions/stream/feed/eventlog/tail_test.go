@@ -1,6 +1,7 @@
 package eventlog_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"sluice/functions/stream/feed/eventlog"
+	"sluice/functions/stream/feed/feedtest"
 	"sluice/natsembed/natstest"
 	"sluice/publisher/event"
 )
@@ -216,4 +218,25 @@ func TestScanned(t *testing.T) {
 	}
 	r.Purge(0)
 	assert.Equal(t, "nothing up to 5", scanned(1, "events.>"), "all was purged")
+}
+
+// TestScannedProvesNothingWhileAnEventIsOnTheWay: the heartbeat says that it was
+// sent, and it has not come.
+func TestScannedProvesNothingWhileAnEventIsOnTheWay(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.Publish(1, "a", 1)
+	ctx, cancel := context.WithCancel(natstest.Context(t))
+	beats := 0
+	r.line.In(func(p feedtest.Packet) bool {
+		if strings.Contains(string(p.Data), "Idle Heartbeat") {
+			if beats++; beats == 3 {
+				cancel()
+			}
+		}
+		return !strings.HasPrefix(p.Subject, "events.")
+	})
+	_, ok, err := r.log.Scanned(ctx, []string{event.AllSubjects}, r.ID(0))
+	assert.ErrorIs(t, err, context.Canceled)
+	assert.False(t, ok)
 }
