@@ -12,6 +12,22 @@ import (
 
 // The decisions of a reader, as functions of what it knows.
 
+// timing is how long a reader waits before it decides against its consumer.
+type timing struct {
+	// beat is the idle heartbeat asked of the consumer; without a sign of life
+	// for silentBeats of them the reader restarts.
+	beat time.Duration
+	// watchEvery is how often the watchdog asks for the log's state.
+	watchEvery time.Duration
+	// stuckAfter is how long the reader may lag without moving, and how long a
+	// log that ends before its position is given to catch up with itself.
+	stuckAfter time.Duration
+}
+
+var usual = timing{beat: time.Second, watchEvery: 2 * time.Second, stuckAfter: 5 * time.Second}
+
+const silentBeats = 3
+
 var errRecreated = errors.New("the log was recreated")
 
 // start is where a reader begins that has read nothing yet: at the newest
@@ -32,13 +48,13 @@ type course struct {
 }
 
 // settle compares the log with the reader's position. shortFor is for how long
-// the log has ended before that position by now: a new leader may be lagging for
-// a moment.
-func settle(now eventlog.State, pos event.ID, shortFor time.Duration) (course, error) {
+// the log has ended before that position: a new leader may lag for a moment, so
+// an error asks for patience.
+func (t timing) settle(now eventlog.State, pos event.ID, shortFor time.Duration) (course, error) {
 	switch {
 	case now.Epoch != pos.Epoch:
 		return course{wire.ReasonRecreated, now.Oldest(), true}, nil
-	case now.LastSeq < pos.Seq && shortFor < stuckAfter:
+	case now.LastSeq < pos.Seq && shortFor < t.stuckAfter:
 		return course{}, errShort(now, pos)
 	case now.LastSeq < pos.Seq:
 		return course{wire.ReasonAhead, now.Position(now.LastSeq), true}, nil
@@ -52,18 +68,42 @@ func errShort(now eventlog.State, pos event.ID) error {
 	return fmt.Errorf("the log ends at sequence %d, before the feed's position %d", now.LastSeq, pos.Seq)
 }
 
-// watch is the watchdog's word on a reader whose position has not moved for
-// stillFor although the log is ahead of it: nil, or why it must restart.
-func watch(now eventlog.State, pos event.ID, stillFor time.Duration) error {
+// watch is what the watchdog says of a reader whose position has not moved for
+// stillFor although the log goes on after it: nil, or why the reader must
+// restart.
+func (t timing) watch(now eventlog.State, pos event.ID, stillFor time.Duration) error {
 	switch {
 	case now.Epoch != pos.Epoch:
 		return errRecreated
 	case now.LastSeq < pos.Seq:
 		return errShort(now, pos)
-	case stillFor > stuckAfter:
+	case stillFor > t.stuckAfter:
 		return fmt.Errorf("the feed is stuck at sequence %d of %d", pos.Seq, now.LastSeq)
 	}
 	return nil
+}
+
+// silent says that a consumer of which nothing was heard for quiet must be given
+// up.
+func (t timing) silent(quiet time.Duration) error {
+	if quiet <= silentBeats*t.beat {
+		return nil
+	}
+	return fmt.Errorf("nothing heard from the consumer for %s", quiet.Round(time.Millisecond))
+}
+
+// pass is how a reader goes on that finds the event next where pos+1 was due. now
+// is the log's state as of after that event arrived: what is still there by then
+// was passed over because it is not ours, or was deleted on purpose; what is not
+// may have been removed before it was read.
+func pass(now eventlog.State, pos event.ID, next uint64) (course, error) {
+	switch {
+	case now.Epoch != pos.Epoch:
+		return course{}, errRecreated
+	case now.FirstSeq > pos.Seq+1:
+		return course{reason: wire.ReasonExpired, at: event.ID{Epoch: pos.Epoch, Seq: next - 1}}, nil
+	}
+	return course{at: pos}, nil
 }
 
 // evidence is what is known of the log's first sequence. It holds for messages

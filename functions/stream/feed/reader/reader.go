@@ -2,7 +2,6 @@ package reader
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -17,15 +16,6 @@ import (
 )
 
 const (
-	// beat is the idle heartbeat asked of the consumer; without a sign of life
-	// for silentBeats of them the reader restarts.
-	beat        = time.Second
-	silentBeats = 3
-	// watchEvery is how often the watchdog asks for the stream's state.
-	watchEvery = 2 * time.Second
-	// stuckAfter is how long the reader may lag without moving, and how long a
-	// log that ends before its position is given to catch up with itself.
-	stuckAfter = 5 * time.Second
 	// batch bounds for how many messages the wake-up of the clients is put off.
 	batch = 256
 	// A restart waits, from firstPause on up to maxPause; one that has lasted
@@ -53,6 +43,7 @@ type Config struct {
 // concurrent use.
 type Reader struct {
 	cfg      Config
+	timing   timing
 	started  bool      // the ring has begun
 	short    time.Time // since when the log ends before our position; zero when it does not
 	heard    time.Time // when the consumer gave a sign of life
@@ -72,7 +63,7 @@ type Status struct {
 }
 
 // New makes a reader; Run reads.
-func New(cfg Config) *Reader { return &Reader{cfg: cfg, loaded: make(chan struct{})} }
+func New(cfg Config) *Reader { return &Reader{cfg: cfg, timing: usual, loaded: make(chan struct{})} }
 
 // Loaded is closed when the ring holds the newest events for the first time.
 func (r *Reader) Loaded() <-chan struct{} { return r.loaded }
@@ -139,7 +130,7 @@ func (r *Reader) follow(ctx context.Context) error {
 		return err
 	}
 	from := r.cfg.Ring.Position()
-	tail, err := r.cfg.Log.Follow(ctx, "feed", r.cfg.Subjects, from, beat)
+	tail, err := r.cfg.Log.Follow(ctx, "feed", r.cfg.Subjects, from, r.timing.beat)
 	if err != nil {
 		return err
 	}
@@ -164,7 +155,7 @@ func (r *Reader) settle(now eventlog.State) error {
 	} else if r.short.IsZero() {
 		r.short = time.Now()
 	}
-	way, err := settle(now, pos, time.Since(r.short))
+	way, err := r.timing.settle(now, pos, time.Since(r.short))
 	if err != nil {
 		return err
 	}
@@ -213,7 +204,7 @@ func (r *Reader) load(target uint64) {
 
 // read handles what the consumer sends until something is wrong.
 func (r *Reader) read(ctx context.Context, tail *eventlog.Tail) error {
-	ticks := time.NewTicker(watchEvery)
+	ticks := time.NewTicker(r.timing.watchEvery)
 	defer ticks.Stop()
 	progress, movedAt := r.cfg.Ring.Position(), time.Now()
 	for {
@@ -228,8 +219,8 @@ func (r *Reader) read(ctx context.Context, tail *eventlog.Tail) error {
 			if !r.cfg.Log.Connected() {
 				return eventlog.ErrDisconnected
 			}
-			if quiet := time.Since(r.heard); quiet > silentBeats*beat && tail.Waiting() == 0 {
-				return fmt.Errorf("nothing heard from the consumer for %s", quiet.Round(time.Millisecond))
+			if err := r.timing.silent(time.Since(r.heard)); err != nil && tail.Waiting() == 0 {
+				return err
 			}
 			pos := r.cfg.Ring.Position()
 			now, err := r.cfg.Log.State(ctx, time.Now())
@@ -239,7 +230,7 @@ func (r *Reader) read(ctx context.Context, tail *eventlog.Tail) error {
 			if pos != progress || now.LastSeq == pos.Seq {
 				progress, movedAt = pos, time.Now()
 			}
-			if err := watch(now, pos, time.Since(movedAt)); err != nil {
+			if err := r.timing.watch(now, pos, time.Since(movedAt)); err != nil {
 				return err
 			}
 		}

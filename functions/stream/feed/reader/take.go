@@ -90,12 +90,13 @@ func (r *Reader) jump(ctx context.Context, tail *eventlog.Tail, next uint64) err
 	if err != nil {
 		return err
 	}
-	if now.Epoch != pos.Epoch {
-		return errRecreated
+	way, err := pass(now, pos, next)
+	if err != nil {
+		return err
 	}
 	r.evidence = evidence{first: now.FirstSeq, messages: tail.Waiting()}
-	if now.FirstSeq > pos.Seq+1 {
-		r.gap(course{reason: wire.ReasonExpired, at: event.ID{Epoch: pos.Epoch, Seq: next - 1}}, pos)
+	if way.reason != "" {
+		r.gap(way, pos)
 	}
 	return nil
 }
