@@ -1,0 +1,62 @@
+package reader
+
+import (
+	"time"
+
+	"sluice/functions/stream/feed/eventlog"
+	"sluice/functions/stream/feed/wire"
+	"sluice/publisher/event"
+)
+
+// NewImpatient is New for a reader that waits less before it gives its consumer
+// up.
+func NewImpatient(cfg Config) *Reader {
+	r := New(cfg)
+	r.timing = timing{beat: 200 * time.Millisecond, watchEvery: 100 * time.Millisecond, stuckAfter: time.Second}
+	return r
+}
+
+// Course is a reader's course.
+type Course struct {
+	Reason  wire.Reason
+	At      event.ID
+	Section bool
+}
+
+func exported(c course, err error) (Course, error) {
+	return Course{Reason: c.reason, At: c.at, Section: c.section}, err
+}
+
+// The decisions, with the timing of New.
+var (
+	Start  = start
+	Watch  = usual.watch
+	Silent = usual.silent
+)
+
+// ErrRecreated is what a reader says of a log that is another one.
+var ErrRecreated = errRecreated
+
+// Settle is what a restart begins with.
+func Settle(now eventlog.State, pos event.ID, shortFor time.Duration) (Course, error) {
+	return exported(usual.settle(now, pos, shortFor))
+}
+
+// Pass is what a jump means.
+func Pass(now eventlog.State, pos event.ID, next uint64) (Course, error) {
+	return exported(pass(now, pos, next))
+}
+
+// Evidence is what is known of the log's first sequence.
+type Evidence struct{ e evidence }
+
+// NewEvidence holds for so many messages.
+func NewEvidence(first uint64, messages int) *Evidence {
+	return &Evidence{evidence{first: first, messages: messages}}
+}
+
+// Clears is for the next message, which comes after pos.
+func (e *Evidence) Clears(pos event.ID) bool {
+	e.e.spend()
+	return e.e.clears(pos)
+}
