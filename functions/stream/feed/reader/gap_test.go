@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"sluice/functions/stream/feed/feedtest"
+	"sluice/functions/stream/feed/reader"
 	"sluice/natsembed/natstest"
 	"sluice/publisher/event"
 )
@@ -124,4 +125,46 @@ func TestDeletedInTheMiddle(t *testing.T) {
 	require.NoError(t, s.DeleteMsg(ctx, 6))
 	resume()
 	r.assertTold(8, append(feedtest.Each("a", 1, 4), "7 a", "8 a")...)
+}
+
+// TestExpiredWhileTheLogIsAsked has the answer about the log's first sequence on
+// its way while more events expire and others arrive: for those it proves
+// nothing.
+func TestExpiredWhileTheLogIsAsked(t *testing.T) {
+	t.Parallel()
+	r := runAs(t, reader.New, feedtest.NewLog(t), "events.a")
+	r.Publish(1, "a", 1)
+	r.awaitPosition(1)
+	nc, arrived, asked := r.Server.Connect(t), make(chan bool, 100), make(chan feedtest.Packet, 1)
+	info := "$JS.API.STREAM.INFO." + event.DefaultStream
+	r.line.In(func(p feedtest.Packet) bool {
+		if isEvent(p) {
+			arrived <- true
+		}
+		return true
+	})
+	r.line.Out(func(p feedtest.Packet) bool {
+		if p.Subject != info {
+			return true
+		}
+		r.line.Out(nil)
+		asked <- p
+		return false
+	})
+
+	r.Publish(1, "b", 1)
+	r.Publish(1, "a", 1)
+	natstest.Receive(t, arrived)
+	request := natstest.Receive(t, asked)
+	answer, err := nc.RequestWithContext(natstest.Context(t), info, nil)
+	require.NoError(t, err)
+	resume := r.pause()
+	r.Publish(4, "a", 1)
+	r.Purge(6)
+	resume()
+	natstest.Receive(t, arrived)
+	natstest.Receive(t, arrived)
+	require.NoError(t, r.line.Conn.Flush(), "both wait for the reader")
+	require.NoError(t, nc.Publish(request.Reply, answer.Data))
+	r.assertTold(7, "1 a", "3 a", "gap expired to 5", "6 a", "7 a")
 }

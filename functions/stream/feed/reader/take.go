@@ -86,6 +86,7 @@ func (r *Reader) jump(ctx context.Context, tail *eventlog.Tail, next uint64) err
 	if next == pos.Seq+1 || r.evidence.clears(pos) {
 		return nil
 	}
+	arrived := tail.Waiting()
 	now, err := r.cfg.Log.State(ctx, time.Now())
 	if err != nil {
 		return err
@@ -94,7 +95,7 @@ func (r *Reader) jump(ctx context.Context, tail *eventlog.Tail, next uint64) err
 	if err != nil {
 		return err
 	}
-	r.evidence = evidence{first: now.FirstSeq, messages: tail.Waiting()}
+	r.evidence = evidence{first: now.FirstSeq, messages: arrived}
 	if way.reason != "" {
 		r.gap(way, pos)
 	}
