@@ -2,6 +2,7 @@ package reader_test
 
 import (
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -167,4 +168,28 @@ func TestExpiredWhileTheLogIsAsked(t *testing.T) {
 	require.NoError(t, r.line.Conn.Flush(), "both wait for the reader")
 	require.NoError(t, nc.Publish(request.Reply, answer.Data))
 	r.assertTold(7, "1 a", "3 a", "gap expired to 5", "6 a", "7 a")
+}
+
+// TestRecreatedWhileTheReaderRestarts: the new consumer reads another log than
+// the one that was checked.
+func TestRecreatedWhileTheReaderRestarts(t *testing.T) {
+	t.Parallel()
+	r := run(t, feedtest.NewLog(t))
+	r.Publish(3, "a", 1)
+	r.awaitPosition(3)
+	create, recreated := make(chan bool), make(chan bool)
+	r.line.Out(func(p feedtest.Packet) bool {
+		if strings.HasPrefix(p.Subject, "$JS.API.CONSUMER.CREATE.") {
+			r.line.Out(nil)
+			close(create)
+			<-recreated
+		}
+		return true
+	})
+	r.silence()
+	natstest.Receive(t, create)
+	r.Recreate()
+	r.Publish(5, "b", 1)
+	close(recreated)
+	r.assertTold(5, append(append(feedtest.Each("a", 1, 3), "gap recreated to 0"), feedtest.Each("b", 1, 5)...)...)
 }

@@ -120,7 +120,8 @@ func (r *Reader) connected(ctx context.Context) bool {
 	}
 }
 
-// follow is one consumer, from the check of the log to its failure.
+// follow is one consumer, from the check of the log before and after it is made
+// to its failure.
 func (r *Reader) follow(ctx context.Context) error {
 	now, err := r.cfg.Log.State(ctx, time.Now())
 	if err != nil {
@@ -135,6 +136,13 @@ func (r *Reader) follow(ctx context.Context) error {
 		return err
 	}
 	defer tail.Close()
+	// The consumer is of the log that was there when it was made.
+	if now, err = r.cfg.Log.State(ctx, time.Now()); err != nil {
+		return err
+	}
+	if now.Epoch != from.Epoch {
+		return errRecreated
+	}
 	r.evidence, r.heard = evidence{}, time.Now()
 	r.reading(nil)
 	r.load(now.LastSeq)
