@@ -1,0 +1,237 @@
+package replay_test
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"sluice/functions/stream/feed/feedtest"
+	"sluice/natsembed/natstest"
+	"sluice/publisher/event"
+)
+
+// before has do run before the nth message with that beginning of its subject is
+// sent.
+func (r *rig) before(n int32, prefix string, do func()) {
+	var sent atomic.Int32
+	start, done := make(chan bool), make(chan bool)
+	r.line.Out(func(p feedtest.Packet) bool {
+		if strings.HasPrefix(p.Subject, prefix) && sent.Add(1) == n {
+			close(start)
+			<-done
+		}
+		return true
+	})
+	go func() { // ends with do
+		defer close(done)
+		select {
+		case <-start:
+			do()
+		case <-r.t.Context().Done():
+		}
+	}()
+}
+
+const (
+	askState = "$JS.API.STREAM.INFO."
+	askPull  = "$JS.API.CONSUMER.MSG.NEXT."
+)
+
+// TestLossAfterTheLastChunk: after the replay's last event more are stored and
+// expire before it is proven that nothing is left.
+func TestLossAfterTheLastChunk(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		when func(r *rig, rd *reading, lose func())
+	}{
+		{"before the log's state is asked for", func(r *rig, rd *reading, lose func()) {
+			r.before(1, askState, lose)
+		}},
+		{"between two chunks", func(r *rig, rd *reading, lose func()) {
+			rd.next()
+			lose()
+		}},
+		{"while it is proven that nothing is left", func(r *rig, rd *reading, lose func()) {
+			rd.next()
+			r.before(1, askState, lose)
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			r.Publish(5, "a", 1)
+			rd := r.open(0, "a")
+			tt.when(r, rd, func() {
+				r.Publish(5, "a", 1)
+				r.Purge(0)
+			})
+			rd.readTo(r.ID(10))
+			rd.assertTold(append(feedtest.Each("a", 1, 5), "gap expired to 10")...)
+			r.Publish(1, "a", 1)
+			rd.readTo(r.ID(11))
+			rd.assertTold(append(feedtest.Each("a", 1, 5), "gap expired to 10", "11 a")...)
+		})
+	}
+}
+
+func TestLossInTheMiddle(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	const events = 40
+	r.Publish(events, "a", 2000)
+	rd := r.open(0)
+	rd.next()
+	last := rd.pos.Seq
+	require.Less(t, last, uint64(20))
+	r.Purge(30)
+	rd.readTo(r.ID(events))
+	rd.assertTold(append(append(feedtest.Each("a", 1, last), "gap expired to 29"), feedtest.Each("a", 30, events)...)...)
+}
+
+func TestReplayOfAnotherLog(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		when func(r *rig, rd *reading, recreate func())
+		told uint64
+	}{
+		{"between two chunks", func(r *rig, rd *reading, recreate func()) { recreate() }, 0},
+		{"before a chunk is fetched", func(r *rig, rd *reading, recreate func()) { r.before(1, askPull, recreate) }, 0},
+		{"before the log's state is asked for", func(r *rig, rd *reading, recreate func()) { r.before(1, askState, recreate) }, 0},
+		{"after the last chunk", func(r *rig, rd *reading, recreate func()) {
+			rd.readTo(r.ID(40))
+			recreate()
+		}, 40},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			r.Publish(40, "a", 2000)
+			rd := r.open(0)
+			rd.next()
+			done := make(chan bool)
+			tt.when(r, rd, func() {
+				defer close(done)
+				r.Recreate()
+				r.Publish(50, "b", 1)
+			})
+			told := rd.pos.Seq
+			for len(rd.told) == int(told) {
+				rd.next()
+			}
+			natstest.Receive(t, done)
+			rd.readTo(r.ID(50))
+			rd.assertTold(append(append(feedtest.Each("a", 1, told), "gap recreated to 0"), feedtest.Each("b", 1, 50)...)...)
+			if tt.told > 0 {
+				assert.Equal(t, tt.told, told)
+			}
+		})
+	}
+}
+
+// TestConsumerThatIsGone has somebody delete the consumer that a replay keeps.
+func TestConsumerThatIsGone(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.Publish(40, "a", 2000)
+	rd := r.open(0)
+	rd.next()
+	name := r.AwaitConsumers(1)[0].Name
+	require.NoError(t, r.JS.DeleteConsumer(natstest.Context(t), event.DefaultStream, name))
+	rd.readTo(r.ID(40))
+	rd.assertTold(feedtest.Each("a", 1, 40)...)
+	assert.Zero(t, rd.waited, "NATS has not failed")
+}
+
+// TestLostDelivery has the network lose single deliveries of a chunk.
+func TestLostDelivery(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		lost int32
+	}{{"the first", 1}, {"one in the middle", 3}, {"the last", 5}} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			r.Publish(5, "a", 1)
+			var came atomic.Int32
+			r.line.In(func(p feedtest.Packet) bool {
+				return !strings.HasPrefix(p.Subject, "events.") || came.Add(1) != tt.lost
+			})
+			rd := r.open(0)
+			rd.readTo(r.ID(5))
+			rd.assertTold(feedtest.Each("a", 1, 5)...)
+		})
+	}
+}
+
+// TestReplayWithoutNATS says that it waits, and goes on later.
+func TestReplayWithoutNATS(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.Publish(40, "a", 2000)
+	rd := r.open(0)
+	rd.next()
+	r.Server.Stop()
+	assert.True(t, rd.next().Waited)
+	r.Server.Restart()
+	rd.readTo(r.ID(40))
+	rd.assertTold(feedtest.Each("a", 1, 40)...)
+}
+
+func TestNextEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.Publish(1, "a", 1)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	r.line.Out(func(p feedtest.Packet) bool {
+		if !strings.HasPrefix(p.Subject, askPull) {
+			return true
+		}
+		cancel(assert.AnError)
+		return false
+	})
+	rd := r.open(0)
+	c, err := rd.Next(ctx, rd.pos)
+	assert.ErrorIs(t, err, assert.AnError)
+	assert.Zero(t, c)
+	r.line.Out(nil)
+	rd.readTo(r.ID(1))
+	rd.assertTold("1 a")
+}
+
+// TestReplayAtTheEndOfTheLog goes on where nothing more of ours is, and with
+// what comes then.
+func TestReplayAtTheEndOfTheLog(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.Publish(2, "a", 1)
+	r.Publish(3, "b", 1)
+	rd := r.open(0, "a")
+	rd.readTo(r.ID(5))
+	rd.assertTold("1 a", "2 a")
+	r.Publish(1, "b", 1)
+	r.Publish(1, "a", 1)
+	rd.readTo(r.ID(7))
+	rd.assertTold("1 a", "2 a", "7 a")
+}
+
+// TestCallerMovesOn by other means, forwards or back.
+func TestCallerMovesOn(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.Publish(40, "a", 2000)
+	rd := r.open(0)
+	rd.next()
+	rd.pos, rd.told = r.ID(30), nil
+	rd.readTo(r.ID(40))
+	rd.assertTold(feedtest.Each("a", 31, 40)...)
+	rd.pos, rd.told = r.ID(35), nil
+	rd.readTo(r.ID(40))
+	rd.assertTold(feedtest.Each("a", 36, 40)...)
+}
