@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// forgottenAfter is how long the server keeps a consumer that nobody uses.
-	forgottenAfter = 10 * time.Second
+	// inactiveThreshold is how long the server keeps a consumer that nobody uses.
+	inactiveThreshold = 10 * time.Second
 	// deleteTimeout bounds the deletion of a consumer.
 	deleteTimeout = time.Second
 )
@@ -40,7 +40,7 @@ func (l *Log) config(purpose string, subjects []string, after uint64) jetstream.
 		FilterSubjects:    subjects,
 		MemoryStorage:     true,
 		Replicas:          1,
-		InactiveThreshold: forgottenAfter,
+		InactiveThreshold: inactiveThreshold,
 	}
 }
 
@@ -50,8 +50,9 @@ func creation(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
 }
 
-// forget deletes a consumer; if that fails the server does it later.
-func (l *Log) forget(name string) {
+// deleteConsumer deletes a consumer; if that fails the server does it after
+// inactiveThreshold.
+func (l *Log) deleteConsumer(name string) {
 	ctx, cancel := context.WithTimeout(context.Background(), deleteTimeout)
 	defer cancel()
 	if l.conn.IsConnected() {
@@ -59,11 +60,11 @@ func (l *Log) forget(name string) {
 	}
 }
 
-// ErrMissing is what a consumer gives of which a delivery is missing: what it
-// gives after that cannot be trusted.
+// ErrMissing says that a delivery of a consumer is missing. What the consumer
+// delivers after that must not be used.
 var ErrMissing = errors.New("a delivery is missing")
 
-// deliveries counts one consumer's deliveries, so that none is missed.
+// deliveries counts one consumer's deliveries, so that a missing one is noticed.
 type deliveries struct {
 	consumer string
 	epoch    int64  // of the log that it reads
@@ -89,9 +90,9 @@ func (d *deliveries) take(m *nats.Msg) (wire.Message, error) {
 	}, nil
 }
 
-// isEvent reports whether m is of the log. What a consumer itself says comes on
-// our inbox, an event on its own subject; headers tell nothing, because a
-// publisher can set a Status too.
+// isEvent reports whether m is an event. An event has its own subject, a status
+// of the consumer that of our inbox. Headers tell nothing, because a publisher
+// can set a Status too.
 func isEvent(m *nats.Msg) bool { return m.Sub == nil || m.Subject != m.Sub.Subject }
 
 // Consumer is a short-lived pull consumer: a way through an older part of the
@@ -114,7 +115,7 @@ func (l *Log) Consume(ctx context.Context, purpose string, subjects []string, af
 }
 
 // Close deletes the consumer.
-func (c *Consumer) Close() { c.log.forget(c.consumer) }
+func (c *Consumer) Close() { c.log.deleteConsumer(c.consumer) }
 
 // pullRequest is CONSUMER.MSG.NEXT (ADR-13): nats.go cannot bound one fetch in
 // events and in bytes.
@@ -130,17 +131,18 @@ const (
 	statusNothing  = "404"
 	statusTimeout  = "408"
 	statusConflict = "409"
-	// wordsBeside is room for what the consumer says beside the events.
-	wordsBeside = 16
+	// statusQueue is how many of these may wait beside the events.
+	statusQueue = 16
 )
 
 // ErrConsumerGone is what Fetch gives when the consumer is no more, or is so
 // new that not all servers know of it.
 var ErrConsumerGone = errors.New("the consumer is gone")
 
-// Fetch gets what the consumer has at once, at most so many events and bytes (0:
-// no bound, and one event always fits). more is false when it has nothing left.
-// After an error what was delivered is lost to this consumer: make another.
+// Fetch gets what the consumer has now, and waits for nothing more: at most so
+// many events and bytes (0: no bound of bytes; one event always fits). more is
+// false when it has nothing left. After an error the consumer may have delivered
+// events that Fetch did not return, and does not deliver them again: make another.
 func (c *Consumer) Fetch(ctx context.Context, events, maxBytes int) (got []wire.Message, more bool, err error) {
 	msgs, more, err := c.pull(ctx, events, maxBytes)
 	if err != nil {
@@ -159,7 +161,7 @@ func (c *Consumer) pull(ctx context.Context, events, maxBytes int) (msgs []*nats
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	// A channel, because NextMsg takes an event with a Status 503 for an error.
-	ch := make(chan *nats.Msg, events+wordsBeside)
+	ch := make(chan *nats.Msg, events+statusQueue)
 	sub, err := c.log.conn.ChanSubscribe(c.log.conn.NewInbox(), ch)
 	if err != nil {
 		return nil, false, fmt.Errorf("subscribe: %w", err)
@@ -211,6 +213,6 @@ func (l *Log) AtTime(ctx context.Context, epoch int64, t time.Time) (event.ID, e
 	if err != nil {
 		return event.ID{}, fmt.Errorf("look up the time: %w", err)
 	}
-	defer l.forget(cfg.Name)
+	defer l.deleteConsumer(cfg.Name)
 	return event.ID{Epoch: epoch, Seq: c.CachedInfo().Delivered.Stream}, nil
 }

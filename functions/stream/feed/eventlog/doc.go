@@ -4,7 +4,8 @@
 //
 // What it promises: a consumer's deliveries are numbered, so a missing one is an
 // error and never passes unseen; nothing is acknowledged; every consumer has a
-// name that says whose it is, and the server forgets it 10 s after we do.
+// name that says whose it is, and the server deletes one that nobody has used
+// for 10 s.
 //
 // Every call that asks NATS may block until its context ends or requestTimeout
 // is over. A Log is safe for concurrent use; a Tail and a Consumer belong to

@@ -43,7 +43,7 @@ type Tail struct {
 // Arrival is a message as it arrived, for Take.
 type Arrival = *nats.Msg
 
-// Delivery is what a Tail gives: an event, or what the consumer says itself.
+// Delivery is what a Tail gives: an event, or how far the consumer has scanned.
 type Delivery struct {
 	// Message is the event; Topic is "" when its subject is outside the topic
 	// grammar.
@@ -92,38 +92,38 @@ func (t *Tail) Take(m Arrival) (Delivery, error) {
 		e, err := t.take(m)
 		return Delivery{Message: e, IsEvent: err == nil}, err
 	}
-	w := t.answer(m)
-	if !w.isBeat || w.scanned == 0 || w.sent != t.number {
+	s := t.answer(m)
+	if !s.isBeat || s.scanned == 0 || s.sent != t.number {
 		return Delivery{}, nil // what it sent has not all come, or it does not say
 	}
-	return Delivery{Scanned: event.ID{Epoch: t.epoch, Seq: w.scanned}}, nil
+	return Delivery{Scanned: event.ID{Epoch: t.epoch, Seq: s.scanned}}, nil
 }
 
-// word is what a consumer says itself.
-type word struct {
+// status is what a consumer sends that is no event.
+type status struct {
 	isBeat  bool   // an idle heartbeat, not a request for flow control
 	sent    uint64 // how many events it has sent
 	scanned uint64 // and up to which sequence of the stream; 0 if it does not say
 }
 
 // answer reads m, which is no event, and answers what it asks for.
-func (t *Tail) answer(m *nats.Msg) (w word) {
-	w.isBeat = m.Reply == ""
-	if !w.isBeat {
+func (t *Tail) answer(m *nats.Msg) (s status) {
+	s.isBeat = m.Reply == ""
+	if !s.isBeat {
 		_ = m.Respond(nil)
 	}
 	if stalled := m.Header.Get(headerStalled); stalled != "" {
 		_ = t.log.conn.Publish(stalled, nil)
 	}
-	w.sent, _ = strconv.ParseUint(m.Header.Get(headerLastConsumer), 10, 64)
-	w.scanned, _ = strconv.ParseUint(m.Header.Get(headerLastStream), 10, 64)
-	return w
+	s.sent, _ = strconv.ParseUint(m.Header.Get(headerLastConsumer), 10, 64)
+	s.scanned, _ = strconv.ParseUint(m.Header.Get(headerLastStream), 10, 64)
+	return s
 }
 
 // Close ends the subscription and deletes the consumer.
 func (t *Tail) Close() {
 	_ = t.sub.Unsubscribe()
-	t.log.forget(t.consumer)
+	t.log.deleteConsumer(t.consumer)
 }
 
 // Scanned proves how far nothing is left: the position up to which the
@@ -147,8 +147,8 @@ func (l *Log) Scanned(ctx context.Context, subjects []string, after event.ID) (p
 			if isEvent(m) {
 				return after, false, nil
 			}
-			if w := t.answer(m); w.isBeat && w.sent == 0 {
-				return event.ID{Epoch: after.Epoch, Seq: max(w.scanned, after.Seq)}, true, nil
+			if s := t.answer(m); s.isBeat && s.sent == 0 {
+				return event.ID{Epoch: after.Epoch, Seq: max(s.scanned, after.Seq)}, true, nil
 			}
 		}
 	}

@@ -163,24 +163,23 @@ func (r *Reader) settle(now eventlog.State) error {
 	} else if r.short.IsZero() {
 		r.short = time.Now()
 	}
-	way, err := r.timing.settle(now, pos, time.Since(r.short))
+	c, err := r.timing.settle(now, pos, time.Since(r.short))
 	if err != nil {
 		return err
 	}
 	r.short = time.Time{}
-	if way.reason != "" {
-		r.gap(way, pos)
+	if c.reason != "" {
+		r.gap(c, pos)
 	}
 	return nil
 }
 
-// gap tells all clients that what is between pos and the way's position is
-// lost.
-func (r *Reader) gap(way course, pos event.ID) {
-	frame := wire.NewGap(r.cfg.Wire, way.reason, pos, way.at)
-	r.cfg.Metrics.Gap(way.reason)
-	r.cfg.Logger.Warn("the log has a gap", "reason", way.reason, "position", pos.String(), "on_after", way.at.String())
-	if way.section {
+// gap tells all clients that what is between pos and c.at is lost.
+func (r *Reader) gap(c course, pos event.ID) {
+	frame := wire.NewGap(r.cfg.Wire, c.reason, pos, c.at)
+	r.cfg.Metrics.Gap(c.reason)
+	r.cfg.Logger.Warn("the log has a gap", "reason", c.reason, "position", pos.String(), "on_after", c.at.String())
+	if c.section {
 		r.cfg.Ring.Restart(frame)
 	} else {
 		r.cfg.Ring.Append(frame)

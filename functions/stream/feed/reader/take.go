@@ -91,13 +91,13 @@ func (r *Reader) jump(ctx context.Context, tail *eventlog.Tail, next uint64) err
 	if err != nil {
 		return err
 	}
-	way, err := pass(now, pos, next)
+	c, err := pass(now, pos, next)
 	if err != nil {
 		return err
 	}
 	r.evidence = evidence{first: now.FirstSeq, messages: arrived}
-	if way.reason != "" {
-		r.gap(way, pos)
+	if c.reason != "" {
+		r.gap(c, pos)
 	}
 	return nil
 }

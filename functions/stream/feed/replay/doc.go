@@ -10,6 +10,7 @@
 // as many consumers are kept between two chunks. Whoever takes a chunk slowly
 // gets a smaller one next.
 //
-// Who may block: Next, for its slot, for NATS, and at most warmEvery without
-// anything. Who closes: the caller of Open closes the Replay.
+// Who may block: Next, for its slot 10 s at most, then for a few requests to NATS.
+// With nothing to give by then it says so (wire.Chunk.Waited). Who closes: the
+// caller of Open closes the Replay.
 package replay

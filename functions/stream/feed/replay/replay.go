@@ -30,8 +30,8 @@ const (
 	missPause = 50 * time.Millisecond
 )
 
-// warmEvery is how long Next keeps its caller without anything, at most, but
-// for one request to NATS.
+// warmEvery is how long Next waits for a slot before it returns without one, so
+// that its caller can give the client a sign of life.
 const warmEvery = 10 * time.Second
 
 // Config is what Replays need; every field must be set.
@@ -82,7 +82,7 @@ type Replay struct {
 	consumer *eventlog.Consumer // nil when there is none
 	isParked bool               // it is kept while the caller takes its chunk
 	misses   int                // times that the consumer did not answer
-	drained  bool               // it had nothing more: how far that holds is to be proven
+	drained  bool               // it had nothing more: up to where is to be proven
 
 	bytes int       // bound of the next chunk
 	given time.Time // when the last chunk was given; zero when that says nothing
@@ -151,8 +151,8 @@ func (r *Replay) slot(ctx context.Context) (ok bool, err error) {
 	}
 }
 
-// fetch gets the next chunk, and what it leaves unsaid: a gap for a log that is
-// another one by now, or that may have forgotten events before they were read.
+// fetch gets the next chunk. It is a gap when the log is another one by now, and
+// has a gap where events may have been removed before they were read.
 func (r *Replay) fetch(ctx context.Context) (c wire.Chunk, pause time.Duration, err error) {
 	r.Metrics.Chunks.Inc()
 	msgs, more, err := r.pull(ctx)
@@ -219,14 +219,15 @@ func (r *Replay) pull(ctx context.Context) (msgs []wire.Message, more bool, err 
 		return msgs, more, err
 	}
 	if r.misses++; r.misses > maxMisses {
-		r.close() // it was idle for too long
+		r.close() // nobody has used it for too long, or it was deleted
 	} else {
 		wait(ctx, missPause)
 	}
 	return nil, true, nil
 }
 
-// prove is for a consumer that had nothing more: how far that is known to hold.
+// prove is for a consumer that had nothing more: it finds out up to where that is
+// so, and moves on to there.
 func (r *Replay) prove(ctx context.Context) (c wire.Chunk, pause time.Duration, err error) {
 	c.UpTo = r.pos
 	pos, ok, err := r.Log.Scanned(ctx, r.subjects, r.pos)
