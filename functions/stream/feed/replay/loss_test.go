@@ -235,3 +235,47 @@ func TestCallerMovesOn(t *testing.T) {
 	rd.readTo(r.ID(40))
 	rd.assertTold(feedtest.Each("a", 36, 40)...)
 }
+
+// TestAnotherLogProvesNothing about the one that is replayed: the log is
+// replaced before the scan for what is left.
+func TestAnotherLogProvesNothing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.Publish(3, "a", 1)
+	rd := r.open(0, "a")
+	rd.readTo(r.ID(3))
+	end := rd.pos
+	r.before(1, "$JS.API.CONSUMER.CREATE.", func() {
+		r.Recreate()
+		r.Publish(9, "b", 1)
+	})
+	for len(rd.told) == 3 {
+		require.Equal(t, end, rd.pos)
+		rd.next()
+	}
+	rd.assertTold("1 a", "2 a", "3 a", "gap recreated to 0")
+	assert.Equal(t, r.ID(0), rd.pos)
+}
+
+// TestChunkInVain has the log's state asked for in vain after a chunk was
+// delivered: the events must come again.
+func TestChunkInVain(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.Publish(40, "a", 2000)
+	others := r.Server.Connect(t)
+	r.line.Out(func(p feedtest.Packet) bool {
+		if !strings.HasPrefix(p.Subject, askState) {
+			return true
+		}
+		r.line.Out(nil)
+		assert.NoError(t, others.Publish(p.Reply, []byte(`{"error":{"code":503,"err_code":10008,"description":"no leader"}}`)))
+		return false
+	})
+	rd := r.open(0)
+	assert.True(t, rd.next().Waited)
+	assert.Empty(t, r.Consumers(), "it has delivered what it will not deliver again")
+	rd.readTo(r.ID(40))
+	rd.assertTold(feedtest.Each("a", 1, 40)...)
+	assert.Equal(t, 1, rd.waited)
+}
