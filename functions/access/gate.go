@@ -36,31 +36,33 @@ type Gate struct {
 	draining atomic.Bool
 	memory   memory
 	logger   *slog.Logger
-	refused  map[Code]*refusals
+	refused  *prometheus.CounterVec
+
+	mu       sync.Mutex
+	unlogged map[Code]*unlogged
 }
 
-// refusals are those of one code.
-type refusals struct {
-	total    prometheus.Counter
-	unlogged atomic.Int64
-	turn     rate.Sometimes // to log
+// unlogged are the refusals of one code since the last that was logged.
+type unlogged struct {
+	count atomic.Int64
+	turn  rate.Sometimes // to log
 }
 
 // NewGate makes a gate that is open.
 func NewGate(cfg Config) *Gate {
 	g := &Gate{
-		max:     int64(cmp.Or(cfg.MaxConnections, DefaultMaxConnections)),
-		logger:  cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler)),
-		refused: map[Code]*refusals{},
+		max:      int64(cmp.Or(cfg.MaxConnections, DefaultMaxConnections)),
+		logger:   cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler)),
+		unlogged: map[Code]*unlogged{},
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sse_requests_refused_total", Help: "Streams that were not begun, by why.",
+		}, []string{"code"}),
 	}
-	total := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "sse_requests_refused_total", Help: "Streams that were not begun, by why.",
-	}, []string{"code"})
+	for _, code := range codes { // so that none is missing before its first refusal
+		g.refused.WithLabelValues(string(code))
+	}
 	if cfg.Registry != nil {
-		cfg.Registry.MustRegister(total)
-	}
-	for _, code := range codes {
-		g.refused[code] = &refusals{total: total.WithLabelValues(string(code)), turn: rate.Sometimes{Interval: logEvery}}
+		cfg.Registry.MustRegister(g.refused)
 	}
 	return g
 }
@@ -76,15 +78,17 @@ func (g *Gate) Admit() (*Grant, *Refusal) {
 	if g.draining.Load() {
 		return nil, Later(Draining, "this instance goes away; reconnect", time.Second)
 	}
-	if g.open.Add(1) > g.max {
-		g.open.Add(-1)
-		return nil, Later(TooManyConnections, "all connections of this instance are in use; try again later", busyRetry)
+	for {
+		open := g.open.Load()
+		switch {
+		case open >= g.max:
+			return nil, Later(TooManyConnections, "all connections of this instance are in use; try again later", busyRetry)
+		case g.memory.low():
+			return nil, Later(LowMemory, "this instance is near its memory limit; try again later", busyRetry)
+		case g.open.CompareAndSwap(open, open+1):
+			return &Grant{gate: g}, nil
+		}
 	}
-	if g.memory.low() {
-		g.open.Add(-1)
-		return nil, Later(LowMemory, "this instance is near its memory limit; try again later", busyRetry)
-	}
-	return &Grant{gate: g}, nil
 }
 
 // Release gives the place back. It is called when the stream ends; only the
@@ -104,16 +108,27 @@ func Unready(cause error) *Refusal {
 func (g *Gate) Drain() { g.draining.Store(true) }
 
 // Note counts a refusal, also one that is not Admit's, and logs it at most once
-// a second per code.
+// a second per code, with how many there were since the last one logged.
 func (g *Gate) Note(why *Refusal, r *http.Request) {
-	of := g.refused[why.Code]
-	of.total.Inc()
-	of.unlogged.Add(1)
+	g.refused.WithLabelValues(string(why.Code)).Inc()
+	of := g.unloggedOf(why.Code)
+	of.count.Add(1)
 	of.turn.Do(func() {
-		args := []any{"code", why.Code, "refused", of.unlogged.Swap(0), "message", why.Message, "remote", r.RemoteAddr}
+		args := []any{"code", why.Code, "refused", of.count.Swap(0), "message", why.Message, "remote", r.RemoteAddr}
 		if why.Cause != nil {
 			args = append(args, "err", why.Cause)
 		}
 		g.logger.Warn("streams are refused", args...)
 	})
+}
+
+func (g *Gate) unloggedOf(code Code) *unlogged {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	of := g.unlogged[code]
+	if of == nil {
+		of = &unlogged{turn: rate.Sometimes{Interval: logEvery}}
+		g.unlogged[code] = of
+	}
+	return of
 }

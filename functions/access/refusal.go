@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Code is a refusal's word for programs. The list is closed: every code is a
-// label of a metric.
+// Code is a refusal's word for programs. Every code is a label of a metric, so
+// codes are the constants here and never a client's words.
 type Code string
 
 // The codes of refused streams.
@@ -25,7 +25,7 @@ const (
 	Draining           Code = "draining"
 )
 
-// codes are all codes that a Gate counts.
+// codes are those that a Gate's metric shows from the start.
 var codes = []Code{
 	BadQuery, BadTopic, BadFormat, BadSince, BadLast, TopicNotServed,
 	TooManyConnections, LowMemory, NotReady, Draining,
