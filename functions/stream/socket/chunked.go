@@ -9,7 +9,8 @@ import (
 )
 
 // Chunked is a wire format in HTTP/1.1 chunks, one around each write (RFC 9112,
-// 7.1). Blocks that are part of a write (Event, Gap) are as Wire renders them.
+// 7.1); an empty write has none, because a chunk of no bytes ends the response.
+// Blocks that are part of a write (Event, Gap) are as Wire renders them.
 type Chunked struct{ wire.Wire }
 
 // chunkRoom is room for a chunk's size line: 16 hexadecimal digits, CR and LF.
@@ -20,6 +21,9 @@ const chunkRoom = 18
 func (c Chunked) Join(margin int, frames []wire.Frame) []byte {
 	b := c.Wire.Join(margin+chunkRoom, frames)
 	size := len(b) - margin - chunkRoom
+	if size == 0 {
+		return b[chunkRoom:]
+	}
 	var line [chunkRoom]byte
 	head := append(strconv.AppendInt(line[:0], int64(size), 16), '\r', '\n')
 	begin := margin + chunkRoom - len(head)
@@ -44,6 +48,9 @@ func (c Chunked) Bye(at event.ID, why wire.Reason, retry time.Duration) []byte {
 func (c Chunked) KeepAlive() []byte { return chunk(c.Wire.KeepAlive()) }
 
 func chunk(body []byte) []byte {
+	if len(body) == 0 {
+		return nil
+	}
 	b := strconv.AppendInt(make([]byte, 0, len(body)+chunkRoom+2), int64(len(body)), 16)
 	return append(append(append(b, '\r', '\n'), body...), '\r', '\n')
 }
