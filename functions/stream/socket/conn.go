@@ -17,11 +17,11 @@ import (
 )
 
 // Conn is a client's connection taken from net/http: a fanout.Direct. TryWrite,
-// Write and Close are called by one goroutine at a time; nothing is called
-// after Close but Interrupt.
+// Write and Close are called by one goroutine at a time, and none of them after
+// Close. Interrupt and Takes may be called at any time, also after Close.
 type Conn struct {
 	raw     syscall.RawConn // nil: no trying, every write waits
-	fd      int             // conn's: it stays ours until Close
+	fd      int             // conn's, for TryWrite alone: it stays ours until Close
 	off     atomic.Bool     // interrupted
 	cut     bool            // a write ended in the middle: only a reset is honest
 	chunked bool
@@ -93,7 +93,8 @@ func (c *Conn) TryWrite(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// Takes asks the kernel, without waiting for a write that is under way.
+// Takes asks the kernel, without waiting for a write that is under way. A closed
+// connection takes nothing: RawConn, unlike fd, knows that it is closed.
 func (c *Conn) Takes() (yes bool) {
 	if c.raw == nil {
 		return false
@@ -127,11 +128,6 @@ func (c *Conn) Write(p []byte) error {
 		p = p[n:]
 	}
 	c.cut = false
-	// A deadline that is left would fail a later TryWrite.
-	_ = c.conn.SetWriteDeadline(time.Time{})
-	if c.off.Load() {
-		_ = c.conn.SetWriteDeadline(time.Unix(1, 0))
-	}
 	return nil
 }
 
@@ -141,18 +137,20 @@ func (c *Conn) Interrupt() {
 	_ = c.conn.SetWriteDeadline(time.Unix(1, 0))
 }
 
-// Close ends a clean response with its last chunk; any other is reset, which
-// frees what the kernel holds for the client.
+// Close ends a clean response with its last chunk; any other, also one that does
+// not take its last chunk, is reset, which frees what the kernel holds for the
+// client.
 func (c *Conn) Close(clean bool) {
 	c.watch.remove(c)
-	if clean && !c.cut {
-		if c.chunked {
-			_ = c.Write(lastChunk)
+	if !clean || c.cut || !c.finish() {
+		if tcp, ok := c.conn.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0)
 		}
-	} else if tcp, ok := c.conn.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0)
 	}
 	c.guard.close()
 	_ = c.conn.Close()
 	c.fd = -1 // the number may be another connection's from now on
 }
+
+// finish writes what ends the response.
+func (c *Conn) finish() bool { return !c.chunked || c.Write(lastChunk) == nil }

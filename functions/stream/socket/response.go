@@ -99,6 +99,3 @@ func (o *Response) Done() {
 	}
 	o.off = true
 }
-
-// Cutter is whom a client's close is told: a fanout.Subscription.
-type Cutter interface{ Cut(err error) }
