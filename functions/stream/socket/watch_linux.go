@@ -13,16 +13,16 @@ import (
 // Watch notices that clients close their connections. Its zero value is ready;
 // Close ends it. It is safe for concurrent use.
 //
-// A goroutine blocked in
-// Read for each of them would do it too, for 2.5 KB a client; one epoll set
-// costs nothing while nobody closes.
+// A goroutine blocked in Read for each of them would do it too, for 2.5 KB a
+// client; one epoll set costs nothing while nobody closes.
 type Watch struct {
-	mu    sync.Mutex
-	file  *os.File // the epoll set, itself watched by the runtime's poller
-	epoll int
-	tasks sync.WaitGroup
-	slots []watched
-	free  []int32
+	mu     sync.Mutex
+	closed bool
+	file   *os.File // the epoll set, itself watched by the runtime's poller
+	epoll  int
+	tasks  sync.WaitGroup
+	slots  []watched
+	free   []int32
 }
 
 // watched is a client's place in the set. A place is used again, so an event
@@ -39,13 +39,13 @@ type ticket struct{ slot, turn int32 }
 // watchEvents: data or a close, once for each arrival.
 const watchEvents = unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLET
 
-// Add cuts sub when the client on conn closes its connection, until the
-// connection's Close. If
-// the system refuses, the next write to a gone client notices.
+// Add cuts sub when the client on conn closes its connection or its side of it,
+// until the Conn's Close. What the client sends is thrown away. If the system
+// refuses, or the watch is closed, the next write to a gone client notices.
 func (w *Watch) Add(conn *Conn, sub Cutter) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if conn.raw == nil || w.start() != nil {
+	if conn.raw == nil || w.closed || w.start() != nil {
 		return
 	}
 	if len(w.free) == 0 {
@@ -73,7 +73,9 @@ func (w *Watch) remove(conn *Conn) {
 	if conn.ticket.turn == 0 {
 		return
 	}
-	_ = conn.raw.Control(func(fd uintptr) { _ = unix.EpollCtl(w.epoll, unix.EPOLL_CTL_DEL, int(fd), nil) })
+	if !w.closed {
+		_ = conn.raw.Control(func(fd uintptr) { _ = unix.EpollCtl(w.epoll, unix.EPOLL_CTL_DEL, int(fd), nil) })
+	}
 	w.slots[conn.ticket.slot] = watched{turn: conn.ticket.turn}
 	w.free = append(w.free, conn.ticket.slot)
 	conn.ticket = ticket{}
@@ -103,6 +105,7 @@ func (w *Watch) start() error {
 // Close ends the watch and returns after its goroutine has.
 func (w *Watch) Close() {
 	w.mu.Lock()
+	w.closed = true
 	if w.file != nil {
 		_ = w.file.Close()
 		w.file = nil
@@ -137,15 +140,42 @@ func (w *Watch) look(ev unix.EpollEvent) {
 	}
 	// A close may stand behind more than is read at a time.
 	const closed = unix.EPOLLRDHUP | unix.EPOLLHUP | unix.EPOLLERR
-	if ev.Events&closed != 0 || place.conn.drainInput() {
+	if ev.Events&closed != 0 {
 		place.sub.Cut(fanout.ErrGone)
+		return
+	}
+	switch place.conn.drainInput() {
+	case inputEnded:
+		place.sub.Cut(fanout.ErrGone)
+	case inputLeft:
+		w.lookAgain(place.conn, ev)
 	}
 }
 
-// drainInput throws away what the client sent, and reports whether the client
-// has closed its side. Of one that never stops sending it takes 32 KiB for each
-// arrival: what it sends next is an arrival again.
-func (c *Conn) drainInput() (closed bool) {
+// lookAgain has the set tell of a client again, after the others that it has to
+// tell of: what is left of its input is no arrival, and fills its window.
+func (w *Watch) lookAgain(conn *Conn, ev unix.EpollEvent) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return
+	}
+	ev.Events = watchEvents
+	_ = conn.raw.Control(func(fd uintptr) { _ = unix.EpollCtl(w.epoll, unix.EPOLL_CTL_MOD, int(fd), &ev) })
+}
+
+// input is what drainInput leaves of a client's.
+type input int
+
+const (
+	inputNone  input = iota
+	inputLeft        // there may be more
+	inputEnded       // the client has closed its side
+)
+
+// drainInput throws away what the client sent, but not more than 32 KiB: the
+// others wait meanwhile.
+func (c *Conn) drainInput() (left input) {
 	var waste [512]byte
 	err := c.raw.Control(func(fd uintptr) {
 		for range 64 {
@@ -155,10 +185,14 @@ func (c *Conn) drainInput() (closed bool) {
 			case err == syscall.EAGAIN:
 				return
 			case n <= 0:
-				closed = true
+				left = inputEnded
 				return
 			}
 		}
+		left = inputLeft
 	})
-	return closed || err != nil
+	if err != nil {
+		return inputEnded
+	}
+	return left
 }
