@@ -109,6 +109,11 @@ func TestAnyOtherEndIsAReset(t *testing.T) {
 	}{
 		{"that is not clean", false, func(t *testing.T, c taken) { require.NoError(t, c.Write([]byte("x"))) }},
 		{"behind a part of a write", true, func(t *testing.T, c taken) { c.fill(t) }},
+		{"behind a part of a write, for a client that takes bytes again", true, func(t *testing.T, c taken) {
+			_, err := io.CopyN(io.Discard, c.client, int64(c.fill(t)))
+			require.NoError(t, err)
+			require.Eventually(t, c.Takes, natstest.Patience, time.Millisecond)
+		}},
 		{"behind a write that stalled", true, func(t *testing.T, c taken) {
 			c.fill(t)
 			require.ErrorIs(t, c.Write([]byte("x")), fanout.ErrStalled)
