@@ -79,10 +79,11 @@ func (h *Handler) serveHTTP(w http.ResponseWriter, r *http.Request, c *connectio
 // and to the watch for the client's close.
 func (h *Handler) serveDirect(w http.ResponseWriter, r *http.Request, c *connection) {
 	conn, err := socket.Take(w, r, h.pace, &h.watch)
-	if err != nil {
+	if err != nil { // a Hijack around net/http's that cannot do what it promises
+		h.cfg.Logger.Warn("a connection cannot be taken over; DIRECT=false would serve it", "err", err)
 		c.sub.Abandon()
 		c.ended(fanout.End{Err: err, Reason: "gone"})
-		return
+		panic(http.ErrAbortHandler) // an empty answer with 200 would stop an EventSource for good
 	}
 	h.watch.Add(conn, c.sub)
 	c.sub.Go(conn, head(w.Header(), r), c.ended)

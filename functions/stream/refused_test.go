@@ -1,0 +1,133 @@
+package stream_test
+
+import (
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"sluice/functions/access"
+	"sluice/functions/stream"
+	"sluice/functions/stream/feed"
+	"sluice/functions/stream/sse"
+	"sluice/functions/stream/streamtest"
+	"sluice/natsembed/natstest"
+)
+
+// refusals checks what is refused: what the client sees, what the middleware is
+// told, and that it is counted under its code and no other.
+type refusals struct {
+	m      *middleware
+	counts func(t *testing.T) map[string]int
+}
+
+// status wants a status and a JSON body.
+func (r *refusals) status(t *testing.T, code access.Code, status int, query url.Values) {
+	t.Helper()
+	r.refused(t, code, status, streamtest.Query{Params: query}, func(c *streamtest.Client) {
+		assertError(t, string(code), c.Response)
+		assert.Equal(t, status == http.StatusServiceUnavailable, c.Response.Header.Get("Retry-After") != "")
+	})
+}
+
+// inband wants one block with status 200 and then the response's end.
+func (r *refusals) inband(t *testing.T, code access.Code, block string, query url.Values) {
+	t.Helper()
+	r.refused(t, code, http.StatusOK, streamtest.Query{Params: query}, func(c *streamtest.Client) {
+		assert.Equal(t, "text/event-stream", c.Response.Header.Get("Content-Type"))
+		assert.NotEmpty(t, c.System(t, block).Retry)
+	})
+}
+
+func (r *refusals) refused(t *testing.T, code access.Code, status int, q streamtest.Query, check func(*streamtest.Client)) {
+	t.Helper()
+	want := r.counts(t)
+	require.Contains(t, want, string(code), "it is there before")
+	want[string(code)]++
+	c, err := streamtest.Connect(r.m.url, q)
+	require.NoError(t, err)
+	defer c.Close()
+	require.Equal(t, status, c.Response.StatusCode, code)
+	check(c)
+	require.Equal(t, stream.End{Reason: string(code)}, natstest.Receive(t, r.m.ends))
+	assert.Equal(t, want, r.counts(t))
+}
+
+var inband = url.Values{"busy": {"inband"}}
+
+func TestEveryRefusalIsToldAndCountedByItsCode(t *testing.T) {
+	natstest.CheckGoroutines(t)
+	reg, registry := counting()
+	edge := newRig(t, registry, func(o *streamtest.Options) {
+		o.Feed.Filter = []string{"a.>"}
+		o.Stream.MaxConnections = 1
+	}).edge
+	r := &refusals{behind(t, edge.Handler, nil), func(t *testing.T) map[string]int { return values(t, reg, "sse_requests_refused_total") }}
+	require.Len(t, r.counts(t), 10)
+
+	for _, tt := range []struct {
+		code   access.Code
+		status int
+		query  url.Values
+	}{
+		{access.BadQuery, 400, nil}, // see below
+		{access.BadTopic, 400, url.Values{"topic": {".."}}},
+		{access.BadFormat, 400, url.Values{"format": {"xml"}}},
+		{access.BadSince, 400, url.Values{"since": {"yesterday"}}},
+		{access.BadLast, 400, url.Values{"last": {"0"}}},
+		{access.TopicNotServed, 404, url.Values{"topic": {"b"}}},
+	} {
+		t.Run(string(tt.code), func(t *testing.T) {
+			if tt.code == access.BadQuery {
+				want := r.counts(t)
+				want["bad_query"]++
+				resp, err := (&http.Client{Timeout: natstest.Patience}).Get(r.m.url + "/stream?topic=%zz")
+				require.NoError(t, err)
+				defer resp.Body.Close()
+				assertError(t, "bad_query", resp)
+				assert.Equal(t, want, r.counts(t))
+				require.Equal(t, stream.End{Reason: "bad_query"}, natstest.Receive(t, r.m.ends))
+				return
+			}
+			r.status(t, tt.code, tt.status, tt.query)
+		})
+	}
+	t.Run("too many connections", func(t *testing.T) {
+		c := streamtest.Open(t, r.m.url, streamtest.Query{})
+		c.System(t, "open")
+		r.status(t, access.TooManyConnections, 503, nil)
+		r.inband(t, access.TooManyConnections, "busy", inband)
+		c.Close()
+		require.Equal(t, "gone", natstest.Receive(t, r.m.ends).Reason)
+	})
+	t.Run("low memory", func(t *testing.T) {
+		defer debug.SetMemoryLimit(debug.SetMemoryLimit(1 << 20))
+		r.status(t, access.LowMemory, 503, nil)
+		r.inband(t, access.LowMemory, "busy", inband)
+	})
+	t.Run("draining", func(t *testing.T) {
+		edge.Handler.Drain()
+		r.inband(t, access.Draining, "drain", nil)
+		r.inband(t, access.Draining, "drain", url.Values{"last_event_id": {"none of ours"}})
+		r.status(t, access.BadTopic, 400, url.Values{"topic": {".."}})
+	})
+}
+
+func TestARefusalBeforeTheLogIsReadIsCounted(t *testing.T) {
+	natstest.CheckGoroutines(t)
+	reg, registry := counting()
+	var o streamtest.Options
+	registry(&o)
+	encoder := sse.NewEncoder("EVENTS", 0, 0)
+	f, err := feed.New(feed.Config{Conn: natstest.Start(t).Connect(t), Wire: encoder}) // and it does not run
+	require.NoError(t, err)
+	h := stream.New(stream.Config{Feed: f, Encoder: encoder, Registry: o.Stream.Registry})
+	r := &refusals{behind(t, h, nil), func(t *testing.T) map[string]int { return values(t, reg, "sse_requests_refused_total") }}
+	r.status(t, access.NotReady, 503, nil)
+	r.inband(t, access.NotReady, "busy", inband)
+	h.Drain()
+	r.inband(t, access.Draining, "busy", nil)
+}
