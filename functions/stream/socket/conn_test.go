@@ -225,7 +225,15 @@ func TestAWriteToAGoneClientIsGone(t *testing.T) {
 func TestAfterCloseAConnMayStillBeInterruptedAndAsked(t *testing.T) {
 	s := newTaker(t, patient)
 	c := s.take(t, "HTTP/1.1")
+	asked, asking := make(chan struct{}, 1), make(chan struct{})
+	go func() {
+		defer close(asking)
+		for asked <- struct{}{}; c.Takes(); { // also while it is closed
+		}
+	}()
+	natstest.Receive(t, asked)
 	c.Close(true)
+	natstest.Receive(t, asking)
 	other := s.take(t, "HTTP/1.1") // its descriptor is likely to have the same number
 	defer other.Close(false)
 	c.Interrupt()

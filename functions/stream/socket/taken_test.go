@@ -23,7 +23,7 @@ type taken struct {
 
 // taker is a server whose handler takes each connection.
 type taker struct {
-	watch socket.Watch
+	watch *socket.Watch
 	addr  string
 	pace  socket.Pace
 	conns chan *socket.Conn
@@ -38,9 +38,9 @@ func newTaker(t *testing.T, pace socket.Pace) *taker {
 	natstest.CheckGoroutines(t)
 	l, err := socket.Listen(t.Context(), "127.0.0.1:0", socket.ListenOptions{SendBuffer: 16 << 10})
 	require.NoError(t, err)
-	s := &taker{addr: l.Addr().String(), pace: pace, conns: make(chan *socket.Conn, 1)}
+	s := &taker{watch: new(socket.Watch), addr: l.Addr().String(), pace: pace, conns: make(chan *socket.Conn, 1)}
 	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		conn, err := socket.Take(w, r, s.pace, &s.watch)
+		conn, err := socket.Take(w, r, s.pace, s.watch)
 		if err != nil {
 			panic(err)
 		}
@@ -51,7 +51,7 @@ func newTaker(t *testing.T, pace socket.Pace) *taker {
 	t.Cleanup(func() {
 		require.NoError(t, srv.Close())
 		require.ErrorIs(t, natstest.Receive(t, served), http.ErrServerClosed)
-		natstest.Await(t, s.watch.Close)
+		natstest.Await(t, func() { s.watch.Close() })
 	})
 	return s
 }

@@ -65,37 +65,3 @@ func TestAClientThatTalksIsReadAndNotCut(t *testing.T) {
 	require.NoError(t, c.client.Close())
 	require.ErrorIs(t, natstest.Receive(t, told), fanout.ErrGone)
 }
-
-// TestAPlaceInTheWatchIsUsedAgain: what is noticed of one connection is never
-// told to those that had its place before.
-func TestAPlaceInTheWatchIsUsedAgain(t *testing.T) {
-	s := newTaker(t, patient)
-	var before []cuts
-	for range 20 {
-		c, told := s.watched(t)
-		c.Close(true)
-		require.NoError(t, c.client.Close())
-		before = append(before, told)
-	}
-	c, told := s.watched(t)
-	defer c.Close(false)
-	require.NoError(t, c.client.Close())
-	require.ErrorIs(t, natstest.Receive(t, told), fanout.ErrGone)
-	for _, told := range before {
-		assert.Empty(t, told)
-	}
-}
-
-func TestAClosedWatchTakesNoConnection(t *testing.T) {
-	s := newTaker(t, patient)
-	first, told := s.watched(t)
-	natstest.Await(t, s.watch.Close)
-	second, late := s.watched(t)
-	for _, c := range []taken{first, second} {
-		require.NoError(t, c.client.Close())
-		c.Close(false)
-	}
-	assert.Empty(t, told)
-	assert.Empty(t, late)
-	natstest.Await(t, s.watch.Close)
-}
