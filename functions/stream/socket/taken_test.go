@@ -29,8 +29,12 @@ type taker struct {
 	conns chan *socket.Conn
 }
 
-// patient is the pace of a client that is never stalled in a test.
-var patient = socket.Pace{Stall: 10 * natstest.Patience, Piece: 16 << 10}
+// patient is the pace of a client that is never stalled in a test, hasty of one
+// that is as soon as it takes nothing.
+var (
+	patient = socket.Pace{Stall: 10 * natstest.Patience, Piece: 16 << 10}
+	hasty   = socket.Pace{Stall: 20 * time.Millisecond, Piece: 1 << 10}
+)
 
 // newTaker serves until the test ends. The watch ends after the connections.
 func newTaker(t *testing.T, pace socket.Pace) *taker {
@@ -85,4 +89,13 @@ func (c taken) fill(t *testing.T) (bytes int) {
 			return bytes
 		}
 	}
+}
+
+// stall writes until the client, which does not read, has taken too little for
+// too long.
+func (c taken) stall() (err error) {
+	for err == nil {
+		err = c.Write(make([]byte, 1<<20))
+	}
+	return err
 }
