@@ -70,6 +70,9 @@ func (h *Handler) serveHTTP(w http.ResponseWriter, r *http.Request, c *connectio
 	e := c.sub.Serve(r.Context(), out)
 	out.Done()
 	c.ended(e)
+	if errors.Is(e.Err, http.ErrNotSupported) {
+		h.cfg.Logger.Warn("a response cannot be flushed: a ResponseWriter around it has neither Flush nor Unwrap", "err", e.Err)
+	}
 	if !errors.Is(e.Err, fanout.ErrDrained) {
 		panic(http.ErrAbortHandler) // do not let it look complete
 	}
@@ -79,8 +82,8 @@ func (h *Handler) serveHTTP(w http.ResponseWriter, r *http.Request, c *connectio
 // and to the watch for the client's close.
 func (h *Handler) serveDirect(w http.ResponseWriter, r *http.Request, c *connection) {
 	conn, err := socket.Take(w, r, h.pace, &h.watch)
-	if err != nil { // a Hijack around net/http's that cannot do what it promises
-		h.cfg.Logger.Warn("a connection cannot be taken over; DIRECT=false would serve it", "err", err)
+	if err != nil {
+		h.cfg.Logger.Warn("a connection cannot be taken over: the Hijack of a ResponseWriter around it fails", "err", err)
 		c.sub.Abandon()
 		c.ended(fanout.End{Err: err, Reason: "gone"})
 		panic(http.ErrAbortHandler) // an empty answer with 200 would stop an EventSource for good

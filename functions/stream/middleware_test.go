@@ -2,11 +2,13 @@ package stream_test
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,8 +17,10 @@ import (
 
 	"sluice/functions/stream"
 	"sluice/functions/stream/socket"
+	"sluice/functions/stream/sse"
 	"sluice/functions/stream/streamtest"
 	"sluice/natsembed/natstest"
+	"sluice/publisher/event"
 )
 
 // middleware is what a program puts around the handler, with what it saw.
@@ -82,6 +86,7 @@ func (promising) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return nil, nil, errors.New("the inner writer cannot")
 }
 
+func hides(w http.ResponseWriter) http.ResponseWriter    { return hidden{w} }
 func unwraps(w http.ResponseWriter) http.ResponseWriter  { return unwrapping{hidden{w}} }
 func flushes(w http.ResponseWriter) http.ResponseWriter  { return flushing{hidden{w}} }
 func promises(w http.ResponseWriter) http.ResponseWriter { return promising{flushing{hidden{w}}} }
@@ -147,21 +152,43 @@ func TestTheWayBehindMiddleware(t *testing.T) {
 	}
 }
 
-// TestAConnectionThatCannotBeTakenIsBroken: an empty answer with status 200
-// would stop an EventSource for good.
-func TestAConnectionThatCannotBeTakenIsBroken(t *testing.T) {
-	natstest.CheckGoroutines(t)
-	reg, registry := counting()
-	r := newRig(t, registry)
-	m := behind(t, r.edge.Handler, promises)
-	conn, err := streamtest.Dial(m.url, streamtest.Query{})
-	require.NoError(t, err)
-	defer conn.Close()
-	got, _ := io.ReadAll(conn)
-	assert.Empty(t, string(got))
-	assert.Equal(t, stream.End{Reason: "gone", Direct: true}, natstest.Receive(t, m.ends))
-	assert.Zero(t, r.edge.Feed.Count())
-	assert.Equal(t, map[string]int{"direct": 0, "http": 0}, values(t, reg, "sse_connected_clients"))
+// TestBehindMiddlewareThatCannotStream: an empty answer with status 200 would
+// stop an EventSource for good, and the log says whose fault it is.
+func TestBehindMiddlewareThatCannotStream(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		wrap func(http.ResponseWriter) http.ResponseWriter
+		end  stream.End
+		log  string
+	}{
+		{"a Hijack that fails", promises, stream.End{Reason: "gone", Direct: true},
+			"a connection cannot be taken over: the Hijack of a ResponseWriter around it fails"},
+		{"neither Flush nor Unwrap", hides, stream.End{Reason: "gone"},
+			"a response cannot be flushed: a ResponseWriter around it has neither Flush nor Unwrap"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			natstest.CheckGoroutines(t)
+			r := newRig(t)
+			reg, log := prometheus.NewRegistry(), new(bytes.Buffer)
+			h := stream.New(stream.Config{
+				Feed: r.edge.Feed, Encoder: sse.NewEncoder("EVENTS", 0, 0), Registry: reg, Logger: slog.New(slog.NewTextHandler(log, nil)),
+			})
+			m := behind(t, h, tt.wrap)
+			conn, err := streamtest.Dial(m.url, streamtest.Query{})
+			require.NoError(t, err)
+			defer conn.Close()
+			got, _ := io.ReadAll(conn)
+			assert.NotContains(t, string(got), "Content-Length: 0")
+			assert.False(t, strings.HasSuffix(string(got), "0\r\n\r\n"), "it does not look complete: %q", got)
+			end := natstest.Receive(t, m.ends)
+			end.LastID = event.ID{}
+			assert.Equal(t, tt.end, end)
+			natstest.Receive(t, m.returned)
+			assert.Contains(t, log.String(), tt.log)
+			assert.Zero(t, r.edge.Feed.Count())
+			assert.Equal(t, map[string]int{"direct": 0, "http": 0}, values(t, reg, "sse_connected_clients"))
+		})
+	}
 }
 
 // TestAPlaceIsTheStreamsAndNotTheHandlers: a direct stream goes on when the
