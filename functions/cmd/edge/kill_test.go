@@ -124,9 +124,9 @@ func publishing(t *testing.T, cluster *natstest.ProcessCluster) (acked func() ui
 
 // TestKills kills an edge, the NATS node to which an edge is connected and the
 // stream's leader, one after the other, under 1,000 events/s. All are processes
-// of their own, and die as processes do.
+// of their own, and die as processes do. It is not parallel to others: its
+// events do not wait for those.
 func TestKills(t *testing.T) {
-	t.Parallel() // most of the time it waits for elections
 	cluster := natstest.StartProcessCluster(t, 3)
 	js := cluster.JetStream(t)
 	streamtest.NewLog(t, js, func(c *jetstream.StreamConfig) { c.Replicas = 3 })
