@@ -15,7 +15,6 @@ const rapidChecks = "25"
 
 func TestMain(m *testing.M) {
 	natstest.RunNodeIfAsked()
-	streamtest.RunEdgeIfAsked()
 	// The command line comes later and wins.
 	_ = flag.Set("rapid.checks", rapidChecks)
 	_ = flag.Set("test.parallel", "16") // the parallel tests wait more than they work

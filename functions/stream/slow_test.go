@@ -1,11 +1,6 @@
 package stream_test
 
 import (
-	"errors"
-	"io"
-	"net"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -138,88 +133,4 @@ func TestOneEventAlwaysFits(t *testing.T) {
 			assert.Equal(t, e.Data, c.Event(t).Data)
 		}
 	})
-}
-
-// TestStuckClientsBesideAFastOne is an edge in a process of its own, whose
-// memory is watched: 20 clients never read, one reads as fast as it can.
-func TestStuckClientsBesideAFastOne(t *testing.T) {
-	const (
-		events = 20_000
-		most   = 300 << 20 // bytes of memory
-	)
-	ways(t, func(t *testing.T, way func(*streamtest.Options)) {
-		natstest.CheckGoroutines(t)
-		ns := natstest.Start(t)
-		log := streamtest.NewLog(t, ns.JetStream(t))
-		var o streamtest.Options
-		way(&o)
-		edge := streamtest.StartProcess(t, streamtest.ProcessOptions{NATS: ns.URL(), ThroughHTTP: o.Stream.ThroughHTTP})
-		peak := watchMemory(t, edge)
-		var stuck []*streamtest.Client
-		for range 20 {
-			stuck = append(stuck, streamtest.Open(t, edge.URL, streamtest.Query{}))
-		}
-
-		j, read := streamtest.Journal{}, make(chan error, 1)
-		first := streamtest.Open(t, edge.URL, streamtest.Query{})
-		require.NoError(t, j.Add(first.System(t, "open")))
-		go func() {
-			c, err := first, j.Read(first, streamtest.At(events))
-			for broken := (*streamtest.BrokenPromise)(nil); err != nil && !errors.As(err, &broken); {
-				c.Close()
-				if c, err = streamtest.Connect(edge.URL, streamtest.Query{LastID: j.LastID}); err != nil {
-					break
-				}
-				err = j.Read(c, streamtest.At(events))
-			}
-			if c != nil {
-				c.Close()
-			}
-			read <- err
-		}()
-		log.Pad = 1000
-		log.PublishN(events, topics...)
-		require.NoError(t, natstest.Receive(t, read))
-		require.NoError(t, j.Compare(log.Match(0)))
-		require.Empty(t, j.Gaps)
-
-		for _, c := range stuck {
-			var why string
-			require.Eventually(t, func() bool { why = edge.WhyEnded(t, c); return why != "" }, natstest.Patience, 10*time.Millisecond, "it is not cut")
-			// One that had not begun when the events came is cut by STALL_TIMEOUT.
-			require.Contains(t, []string{"slow", "stalled"}, why)
-		}
-		for _, c := range stuck { // what the kernel held for them, and then no proper end
-			var err error
-			for n := 0; err == nil; n++ {
-				require.Less(t, n, 10_000, "it was not cut")
-				_, err = c.Next()
-			}
-			var timeout net.Error
-			require.False(t, errors.Is(err, io.EOF) || errors.As(err, &timeout) && timeout.Timeout(), "%v", err)
-		}
-		assert.Less(t, peak(), uint64(most), "bytes")
-	})
-}
-
-// watchMemory notes the most memory that the edge holds until the test asks.
-func watchMemory(t *testing.T, edge *streamtest.Process) (peak func() uint64) {
-	var most atomic.Uint64
-	var watching sync.WaitGroup
-	done := make(chan struct{})
-	watching.Go(func() {
-		tick := time.NewTicker(20 * time.Millisecond)
-		defer tick.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case <-tick.C:
-				most.Store(max(most.Load(), edge.RSS(t)))
-			}
-		}
-	})
-	stop := sync.OnceFunc(func() { close(done); watching.Wait() })
-	t.Cleanup(stop) // before the edge is killed
-	return func() uint64 { stop(); return most.Load() }
 }

@@ -1,7 +1,7 @@
 // Package streamtest gives tests a whole edge: feed, handler and a real HTTP
-// server on 127.0.0.1, in this process (Start) or in one that can be killed
-// (StartProcess), and clients that read it as the WHATWG rules say and can be
-// cut at any byte.
+// server on 127.0.0.1, and clients that read it as the WHATWG rules say and can
+// be cut at any byte. Edges in processes of their own are the command's: see
+// functions/cmd/edge.
 //
 // A Log publishes events and knows what JetStream stored; a Journal is what one
 // client saw over all its connections. Comparing the two is the promise of

@@ -17,6 +17,10 @@ const (
 	readHeaderTimeout = 10 * time.Second
 	idleTimeout       = 2 * time.Minute // of a connection between two requests
 	maxHeaderBytes    = 64 << 10
+	// deadAfterStalls is after how many STALL_TIMEOUT the kernel gives up a
+	// client that acknowledges nothing. With one it could be sooner than the
+	// write's own deadline, and a stalled client would be told as gone.
+	deadAfterStalls = 2
 	// An HTTP/2 connection without traffic is asked for a sign of life, and
 	// closed without one.
 	pingAfter   = 30 * time.Second
@@ -27,7 +31,7 @@ const (
 func (a *app) listen(ctx context.Context) (net.Listener, error) {
 	s := a.Settings
 	l, err := socket.Listen(ctx, s.Server.Addr(), socket.ListenOptions{
-		SendBuffer: s.Client.SendBuffer, UserTimeout: s.Client.StallTimeout,
+		SendBuffer: s.Client.SendBuffer, UserTimeout: deadAfterStalls * s.Client.StallTimeout,
 	})
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
