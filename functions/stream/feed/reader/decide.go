@@ -83,6 +83,21 @@ func (t timing) watch(now eventlog.State, pos event.ID, stillFor time.Duration) 
 	return nil
 }
 
+// progress is where a reader was when it last moved, or had nothing to read.
+type progress struct {
+	pos event.ID
+	at  time.Time
+}
+
+// stillFor is for how long, at t, the reader has not moved from pos although the
+// log goes on after it.
+func (p *progress) stillFor(now eventlog.State, pos event.ID, t time.Time) time.Duration {
+	if pos != p.pos || now.LastSeq == pos.Seq {
+		p.pos, p.at = pos, t
+	}
+	return t.Sub(p.at)
+}
+
 // silent says that a consumer of which nothing was heard for quiet must be given
 // up.
 func (t timing) silent(quiet time.Duration) error {

@@ -101,6 +101,30 @@ func TestWatchdog(t *testing.T) {
 	}
 }
 
+// TestReaderIsStill from when it last moved, or had nothing to read: a long quiet
+// log does not make the next event a late one.
+func TestReaderIsStill(t *testing.T) {
+	t.Parallel()
+	var p reader.Progress
+	began := time.Now()
+	for _, step := range []struct {
+		name      string
+		after     time.Duration // since the beginning
+		last, pos uint64
+		want      time.Duration
+	}{
+		{"not when it begins", 0, 9, 3, 0},
+		{"while it lags at the same place", 2 * time.Second, 9, 3, 2 * time.Second},
+		{"not when it has moved", 4 * time.Second, 20, 8, 0},
+		{"while it lags there", 5 * time.Second, 20, 8, time.Second},
+		{"not at the end", 6 * time.Second, 20, 20, 0},
+		{"not after a quiet minute", 66 * time.Second, 20, 20, 0},
+		{"since it was last seen at the end", 68 * time.Second, 21, 20, 2 * time.Second},
+	} {
+		assert.Equal(t, step.want, p.StillFor(kept(7, 1, step.last), at(7, step.pos), began.Add(step.after)), step.name)
+	}
+}
+
 func TestConsumerIsSilentAfterThreeHeartbeats(t *testing.T) {
 	t.Parallel()
 	assert.NoError(t, reader.Silent(0))

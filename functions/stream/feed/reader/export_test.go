@@ -34,6 +34,14 @@ var (
 	Silent = usual.silent
 )
 
+// Progress is a reader's progress.
+type Progress = progress
+
+// StillFor is for how long the reader lags without moving.
+func (p *Progress) StillFor(now eventlog.State, pos event.ID, t time.Time) time.Duration {
+	return p.stillFor(now, pos, t)
+}
+
 // ErrRecreated is what a reader says of a log that is another one.
 var ErrRecreated = errRecreated
 

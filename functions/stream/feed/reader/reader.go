@@ -213,7 +213,7 @@ func (r *Reader) load(target uint64) {
 func (r *Reader) read(ctx context.Context, tail *eventlog.Tail) error {
 	ticks := time.NewTicker(r.timing.watchEvery)
 	defer ticks.Stop()
-	progress, movedAt := r.cfg.Ring.Position(), time.Now()
+	progress := progress{pos: r.cfg.Ring.Position(), at: time.Now()}
 	for {
 		select {
 		case <-ctx.Done():
@@ -234,10 +234,7 @@ func (r *Reader) read(ctx context.Context, tail *eventlog.Tail) error {
 			if err != nil {
 				return err
 			}
-			if pos != progress || now.LastSeq == pos.Seq {
-				progress, movedAt = pos, time.Now()
-			}
-			if err := r.timing.watch(now, pos, time.Since(movedAt)); err != nil {
+			if err := r.timing.watch(now, pos, progress.stillFor(now, pos, time.Now())); err != nil {
 				return err
 			}
 		}
