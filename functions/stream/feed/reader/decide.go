@@ -12,7 +12,7 @@ import (
 
 // The decisions of a reader, as functions of what it knows.
 
-// timing is how long a reader waits before it decides against its consumer.
+// timing is how long a reader waits before it gives its consumer up.
 type timing struct {
 	// beat is the idle heartbeat asked of the consumer; without a sign of life
 	// for silentBeats of them the reader restarts.
@@ -24,6 +24,7 @@ type timing struct {
 	stuckAfter time.Duration
 }
 
+// usual is the timing outside of tests.
 var usual = timing{beat: time.Second, watchEvery: 2 * time.Second, stuckAfter: 5 * time.Second}
 
 const silentBeats = 3
@@ -48,8 +49,8 @@ type course struct {
 }
 
 // settle compares the log with the reader's position. shortFor is for how long
-// the log has ended before that position: a new leader may lag for a moment, so
-// an error asks for patience.
+// the log has ended before that position. A new leader may lag for a moment: until
+// stuckAfter that is an error, and the reader tries again.
 func (t timing) settle(now eventlog.State, pos event.ID, shortFor time.Duration) (course, error) {
 	switch {
 	case now.Epoch != pos.Epoch:
