@@ -58,11 +58,11 @@ func (f *Feed) Subscribe(ctx context.Context, req Request) (*fanout.Subscription
 		return nil, err
 	}
 	s.Open(pos, open)
-	f.count(open)
+	f.countOpening(open)
 	return s, nil
 }
 
-func (f *Feed) count(open wire.Open) {
+func (f *Feed) countOpening(open wire.Open) {
 	resumed := open.Resumed
 	if open.Gap != nil {
 		resumed = wire.ResumedGap
@@ -109,7 +109,7 @@ func (f *Feed) resume(ctx context.Context, id event.ID) (event.ID, wire.Open, er
 	gap := wire.Gap{Requested: id.String()}
 	pos := f.Position()
 	if id.Epoch == pos.Epoch && id.Seq > pos.Seq {
-		return f.reach(ctx, id, gap)
+		return f.waitFor(ctx, id, gap)
 	}
 	// Below the ring, or of another log than the feed's. What is known of the
 	// log may be a second old: a replay checks again.
@@ -135,9 +135,9 @@ func (f *Feed) resume(ctx context.Context, id event.ID) (event.ID, wire.Open, er
 	return id, complete, nil
 }
 
-// reach waits for the feed to come to id, which another instance has told of
+// waitFor waits for the feed to come to id, which another instance has told of
 // or which the log never had.
-func (f *Feed) reach(ctx context.Context, id event.ID, gap wire.Gap) (event.ID, wire.Open, error) {
+func (f *Feed) waitFor(ctx context.Context, id event.ID, gap wire.Gap) (event.ID, wire.Open, error) {
 	timeout, cancel := context.WithTimeout(ctx, reachTimeout)
 	defer cancel()
 	for {

@@ -23,9 +23,9 @@ func TestAJoinIsOneAllocation(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			once, twice := socket.Chunked{Wire: plain}, socket.Chunked{Wire: socket.Chunked{Wire: plain}}
-			assert.Equal(t, 1.0, testing.AllocsPerRun(20, func() { once.Join(0, tt.frames) }))
-			assert.Equal(t, 1.0, testing.AllocsPerRun(20, func() { once.Join(64, tt.frames) }))
-			assert.Equal(t, 1.0, testing.AllocsPerRun(20, func() { twice.Join(0, tt.frames) }), "chunks in chunks")
+			assert.Equal(t, 1.0, testing.AllocsPerRun(20, func() { once.Merge(0, tt.frames) }))
+			assert.Equal(t, 1.0, testing.AllocsPerRun(20, func() { once.Merge(64, tt.frames) }))
+			assert.Equal(t, 1.0, testing.AllocsPerRun(20, func() { twice.Merge(0, tt.frames) }), "chunks in chunks")
 		})
 	}
 }

@@ -16,10 +16,10 @@ type Chunked struct{ wire.Wire }
 // chunkRoom is room for a chunk's size line: 16 hexadecimal digits, CR and LF.
 const chunkRoom = 18
 
-// Join is part of wire.Wire. There is no copy: the size line is written into the
+// Merge is part of wire.Wire. There is no copy: the size line is written into the
 // margin.
-func (c Chunked) Join(margin int, frames []wire.Frame) []byte {
-	b := c.Wire.Join(margin+chunkRoom, frames)
+func (c Chunked) Merge(margin int, frames []wire.Frame) []byte {
+	b := c.Wire.Merge(margin+chunkRoom, frames)
 	size := len(b) - margin - chunkRoom
 	if size == 0 {
 		return b[chunkRoom:]

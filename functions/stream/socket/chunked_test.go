@@ -57,12 +57,12 @@ func TestChunksDecodeToWhatTheyAreAround(t *testing.T) {
 		inner := rapid.SampledFrom([]wire.Wire{plain, sse.CloudEvents{Encoder: plain}}).Draw(t, "format")
 		all := frames().Draw(t, "frames")
 		margin := rapid.IntRange(0, 64).Draw(t, "margin")
-		want := string(inner.Join(0, all))
+		want := string(inner.Merge(0, all))
 
-		once := socket.Chunked{Wire: inner}.Join(margin, all)
+		once := socket.Chunked{Wire: inner}.Merge(margin, all)
 		require.Equal(t, want, decode(t, once[margin:]))
 
-		twice := socket.Chunked{Wire: socket.Chunked{Wire: inner}}.Join(margin, all)
+		twice := socket.Chunked{Wire: socket.Chunked{Wire: inner}}.Merge(margin, all)
 		if len(all) == 0 {
 			require.Empty(t, twice[margin:])
 			return
@@ -117,7 +117,7 @@ type silent struct{ wire.Wire }
 func (silent) KeepAlive() []byte { return nil }
 
 func TestAnEmptyWriteIsNoChunkThatWouldEndTheResponse(t *testing.T) {
-	assert.Empty(t, socket.Chunked{Wire: plain}.Join(0, nil))
-	assert.Len(t, socket.Chunked{Wire: plain}.Join(7, nil), 7)
+	assert.Empty(t, socket.Chunked{Wire: plain}.Merge(0, nil))
+	assert.Len(t, socket.Chunked{Wire: plain}.Merge(7, nil), 7)
 	assert.Empty(t, socket.Chunked{Wire: silent{plain}}.KeepAlive())
 }

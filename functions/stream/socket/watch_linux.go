@@ -26,15 +26,15 @@ type Watch struct {
 }
 
 // watched is a client's place in the set. A place is used again, so an event
-// must be of the same turn.
+// must be of the same generation.
 type watched struct {
-	conn *Conn
-	sub  Cutter
-	turn int32
+	conn       *Conn
+	sub        Cutter
+	generation int32
 }
 
-// ticket is a place and its turn; the zero value is none.
-type ticket struct{ slot, turn int32 }
+// ticket is a place and its generation; the zero value is none.
+type ticket struct{ slot, generation int32 }
 
 // watchEvents: data or a close, once for each arrival.
 const watchEvents = unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLET
@@ -54,13 +54,13 @@ func (w *Watch) Add(conn *Conn, sub Cutter) {
 	}
 	slot := w.free[len(w.free)-1]
 	place := &w.slots[slot]
-	turn := place.turn + 1
-	ev := unix.EpollEvent{Events: watchEvents, Fd: slot, Pad: turn}
+	generation := place.generation + 1
+	ev := unix.EpollEvent{Events: watchEvents, Fd: slot, Pad: generation}
 	err := conn.raw.Control(func(fd uintptr) {
 		if unix.EpollCtl(w.epoll, unix.EPOLL_CTL_ADD, int(fd), &ev) == nil {
 			w.free = w.free[:len(w.free)-1]
-			*place = watched{conn: conn, sub: sub, turn: turn}
-			conn.ticket = ticket{slot, turn}
+			*place = watched{conn: conn, sub: sub, generation: generation}
+			conn.ticket = ticket{slot, generation}
 		}
 	})
 	_ = err // the connection is closed already: its next write notices
@@ -70,13 +70,13 @@ func (w *Watch) Add(conn *Conn, sub Cutter) {
 func (w *Watch) remove(conn *Conn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if conn.ticket.turn == 0 {
+	if conn.ticket.generation == 0 {
 		return
 	}
 	if !w.closed {
 		_ = conn.raw.Control(func(fd uintptr) { _ = unix.EpollCtl(w.epoll, unix.EPOLL_CTL_DEL, int(fd), nil) })
 	}
-	w.slots[conn.ticket.slot] = watched{turn: conn.ticket.turn}
+	w.slots[conn.ticket.slot] = watched{generation: conn.ticket.generation}
 	w.free = append(w.free, conn.ticket.slot)
 	conn.ticket = ticket{}
 }
@@ -135,7 +135,7 @@ func (w *Watch) look(ev unix.EpollEvent) {
 	w.mu.Lock()
 	place := w.slots[ev.Fd]
 	w.mu.Unlock()
-	if place.turn != ev.Pad || place.sub == nil {
+	if place.generation != ev.Pad || place.sub == nil {
 		return
 	}
 	// A close may stand behind more than is read at a time.

@@ -16,8 +16,8 @@ func (e *Encoder) Event(m wire.Message) ([]byte, wire.Flaw) { return e.Append(ni
 // Gap is part of wire.Wire.
 func (e *Encoder) Gap(before event.ID, g wire.Gap) []byte { return e.AppendGap(nil, before, g) }
 
-// Join is part of wire.Wire: the blocks are there already.
-func (e *Encoder) Join(margin int, frames []wire.Frame) []byte {
+// Merge is part of wire.Wire: the blocks are there already.
+func (e *Encoder) Merge(margin int, frames []wire.Frame) []byte {
 	b := make([]byte, margin, margin+wire.Size(frames)+margin)
 	for i := range frames {
 		b = append(b, frames[i].Block...)
@@ -56,8 +56,8 @@ func (c CloudEvents) Event(m wire.Message) ([]byte, wire.Flaw) {
 	return c.AppendCloudEvent(nil, &m)
 }
 
-// Join is part of wire.Wire: the events are rendered anew.
-func (c CloudEvents) Join(margin int, frames []wire.Frame) []byte {
+// Merge is part of wire.Wire: the events are rendered anew.
+func (c CloudEvents) Merge(margin int, frames []wire.Frame) []byte {
 	b := make([]byte, margin, margin+wire.Size(frames)+len(frames)*envelopeRoom+margin)
 	for i := range frames {
 		if f := &frames[i]; f.IsGap() {

@@ -41,15 +41,15 @@ func newFanOut(tb testing.TB, clients int, topic func(i int) string) *fanOut {
 		b.shard.post(join, sub)
 		b.sinks = append(b.sinks, out)
 	}
-	b.shard.catchUp()
+	b.shard.flush()
 	return b
 }
 
 // chunkedLike puts something around each write, as an HTTP/1.1 chunk does.
 type chunkedLike struct{ wire.Wire }
 
-func (c chunkedLike) Join(margin int, frames []wire.Frame) []byte {
-	return append(c.Wire.Join(margin+18, frames), '\r', '\n')[18:]
+func (c chunkedLike) Merge(margin int, frames []wire.Frame) []byte {
+	return append(c.Wire.Merge(margin+18, frames), '\r', '\n')[18:]
 }
 
 var payload = []byte(`{"type":"metric","name":"cpu_usage","value":45.2,"pad":"0123456789012345678901234567890123456789"}`)
@@ -61,7 +61,7 @@ func (b *fanOut) publish(topic string, n int) {
 		f, _ := wire.NewFrame(encoder, &wire.Message{ID: position(b.last), Topic: topic, Data: payload, Time: time.Now()})
 		b.ring.Append(f)
 	}
-	b.shard.catchUp()
+	b.shard.flush()
 }
 
 func same(int) string { return "metric.cpu" }
@@ -119,7 +119,7 @@ func BenchmarkRingRead(b *testing.B) {
 		idx, _ := f.ring.Locate(position(500))
 		for end, _ := f.ring.Tail(); idx < end; {
 			buf, idx, _, _ = f.ring.Read(buf[:0], idx, end, writeBytes, all)
-			encoder.Join(0, buf)
+			encoder.Merge(0, buf)
 		}
 	}
 }

@@ -32,7 +32,7 @@ func (s *Subscription) catchUp() error {
 	idx, ok, err := s.toRing()
 	if ok {
 		s.goOnAt(idx)
-		s.join()
+		s.joinShard()
 	}
 	return err
 }
@@ -55,7 +55,7 @@ func (s *Subscription) toRing() (idx uint64, ok bool, err error) {
 			}
 			continue
 		}
-		if err := s.reach(ctx); err != nil {
+		if err := s.waitForFeed(ctx); err != nil {
 			return 0, false, err
 		}
 		if idx, ok := s.fan.ring.Locate(s.at.pos); ok && ctx.Err() == nil {
@@ -75,9 +75,9 @@ func (s *Subscription) goOnAt(idx uint64) {
 	s.pending.suspend()
 }
 
-// reach waits until the feed has come to the subscription's position: a
+// waitForFeed waits until the feed has come to the subscription's position: a
 // replay may have read on, and a cursor may come from an instance that is ahead.
-func (s *Subscription) reach(ctx context.Context) error {
+func (s *Subscription) waitForFeed(ctx context.Context) error {
 	warm, check := time.NewTicker(warmEvery), time.NewTicker(reachTimeout)
 	defer warm.Stop()
 	defer check.Stop()
@@ -131,7 +131,7 @@ func (s *Subscription) writeChunk(c wire.Chunk) error {
 }
 
 func (s *Subscription) writeFrames(frames []wire.Frame) error {
-	if err := s.write(s.view.wire.Join(0, frames)); err != nil {
+	if err := s.write(s.view.wire.Merge(0, frames)); err != nil {
 		return err
 	}
 	s.at.pos = frames[len(frames)-1].ID
@@ -149,10 +149,10 @@ func writable(frames []wire.Frame) int {
 	return len(frames)
 }
 
-// join makes the subscription a member of its shard, and waits until the shard
+// joinShard makes the subscription a member of its shard, and waits until the shard
 // has come to its place in the ring: what the shard delivers before that has
 // been written already.
-func (s *Subscription) join() {
+func (s *Subscription) joinShard() {
 	s.mu.Lock()
 	if s.asked.err != nil {
 		s.mu.Unlock()
@@ -165,7 +165,7 @@ func (s *Subscription) join() {
 	<-joined
 }
 
-// answerJoin lets join go on: the shard has answered, or will not. The lock is
+// answerJoin lets joinShard go on: the shard has answered, or will not. The lock is
 // the caller's.
 func (s *Subscription) answerJoin() {
 	if s.pump.joined != nil {

@@ -172,7 +172,7 @@ func (s *stepped) want(out *socket, after uint64) {
 func (s *stepped) live() {
 	s.t.Helper()
 	require.Eventually(s.t, func() bool {
-		s.shard.catchUp()
+		s.shard.flush()
 		for _, sub := range s.fanout.Subscriptions() {
 			if !sub.life.is(Live) {
 				return false

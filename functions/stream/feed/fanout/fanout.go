@@ -38,10 +38,10 @@ type Fanout struct {
 	readers chan struct{} // one for each client that reads the ring at this moment
 	pumps   sync.WaitGroup
 
-	mu      sync.Mutex
-	clients map[*Subscription]struct{}
-	turn    int  // of the shards, which get the clients one after the other
-	closed  bool // Run is over: no more clients
+	mu       sync.Mutex
+	clients  map[*Subscription]struct{}
+	admitted int  // clients so far: the shards get them one after the other
+	closed   bool // Run is over: no more clients
 }
 
 // New makes a Fanout; Run serves it.
@@ -96,9 +96,9 @@ func (f *Fanout) Subscribe(t *topics.Set, w wire.Wire) (*Subscription, error) {
 	if f.closed {
 		return nil, ErrClosed
 	}
-	s := &Subscription{fan: f, shard: f.shards[f.turn%len(f.shards)], view: view{t, w}}
+	s := &Subscription{fan: f, shard: f.shards[f.admitted%len(f.shards)], view: view{t, w}}
 	s.life.phase.Store(uint32(Opening))
-	f.turn++
+	f.admitted++
 	f.clients[s] = struct{}{}
 	return s, nil
 }

@@ -20,10 +20,10 @@ func TestJoinAheadOfTheShard(t *testing.T) {
 	beside.slow = 2 * time.Millisecond // at each of the shard's steps the others can run
 	s.publish(60, 60_000)              // it takes several
 	fresh, older := s.connect(60), s.connect(50)
-	s.shard.catchUp()
+	s.shard.flush()
 	s.live()
 	s.publish(3, 10)
-	s.shard.catchUp()
+	s.shard.flush()
 	s.want(beside, 0)
 	s.want(fresh, 60)
 	s.want(older, 50)
@@ -35,21 +35,21 @@ func TestBackFromTheLogAheadOfTheShard(t *testing.T) {
 	natstest.CheckGoroutines(t)
 	s := newStepped(t, 16)
 	out := s.connect(0)
-	s.shard.catchUp()
+	s.shard.flush()
 	s.live()
 
 	out.close()
 	s.publish(1, 10)
-	s.shard.catchUp() // the socket refuses it: the client is its pump's
+	s.shard.flush() // the socket refuses it: the client is its pump's
 	s.publish(50, 10)
-	s.shard.catchUp()
+	s.shard.flush()
 	s.publish(50, 10) // these the shard does not know yet
 	out.open()
 	s.want(out, 0)
-	s.shard.catchUp()
+	s.shard.flush()
 	s.live()
 	s.publish(5, 10)
-	s.shard.catchUp()
+	s.shard.flush()
 	s.want(out, 0)
 }
 
@@ -59,12 +59,12 @@ func TestShardOverrunByTheRing(t *testing.T) {
 	natstest.CheckGoroutines(t)
 	s := newStepped(t, 16)
 	out := s.connect(0)
-	s.shard.catchUp()
+	s.shard.flush()
 	s.live()
 	s.publish(100, 10)
 	s.live()
 	s.publish(5, 10)
-	s.shard.catchUp()
+	s.shard.flush()
 	s.want(out, 0)
 }
 
@@ -74,18 +74,18 @@ func TestHeartbeatAfterTheFrames(t *testing.T) {
 	natstest.CheckGoroutines(t)
 	s := newStepped(t, 1<<16)
 	out := s.connect(0)
-	s.shard.catchUp()
+	s.shard.flush()
 	s.live()
 	out.close()
 	s.publish(1, 10)
-	s.shard.catchUp() // refused
+	s.shard.flush() // refused
 	s.publish(2, 10)
-	s.shard.catchUp() // announced
+	s.shard.flush() // announced
 	for range wheelTicks {
 		s.shard.heartbeats(time.Now())
 	}
 	s.publish(2, 10) // behind the heartbeat
-	s.shard.catchUp()
+	s.shard.flush()
 	out.open()
 	s.want(out, 0)
 	s.live()

@@ -77,10 +77,10 @@ func TestAClientsLife(t *testing.T) {
 
 	out.close()
 	s.publish(1, 10)
-	s.shard.catchUp()
+	s.shard.flush()
 	require.True(t, sub.life.is(Pending), "its socket refused")
 	s.publish(20, 10) // more than the ring keeps
-	s.shard.catchUp()
+	s.shard.flush()
 	out.open()
 	s.want(out, 0) // through the log
 	s.live()

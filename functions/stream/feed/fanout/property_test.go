@@ -41,7 +41,7 @@ func TestEveryClientGetsItsEventsOnceInOrder(t *testing.T) {
 					topicOf[s.last] = topic
 				}
 			},
-			"the shard moves":          func(*rapid.T) { s.shard.catchUp() },
+			"the shard moves":          func(*rapid.T) { s.shard.flush() },
 			"the shard does its tasks": func(*rapid.T) { s.shard.empty() },
 			"a client comes": func(rt *rapid.T) {
 				if len(clients) == 4 {
@@ -125,7 +125,7 @@ func TestATokenThatRunsOutEndsTheStream(t *testing.T) {
 	out, sub := s.client(0)
 	s.live()
 	s.publish(3, 10)
-	s.shard.catchUp()
+	s.shard.flush()
 	sub.Drain(wire.ReasonTokenExpired)
 	sub.Drain(wire.ReasonShutdown) // the first one counts
 	s.shard.empty()

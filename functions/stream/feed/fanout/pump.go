@@ -120,7 +120,7 @@ func (s *Subscription) readRing(upTo uint64) error {
 	var err error
 	var rest []byte
 	if len(frames) > 0 {
-		rest, err = s.tryWrite(s.view.wire.Join(0, frames))
+		rest, err = s.tryWrite(s.view.wire.Merge(0, frames))
 	}
 	s.wrote(frames)
 	clear(frames)

@@ -128,8 +128,8 @@ type wheel struct {
 	tick    int
 }
 
-// turn goes on to the next part, and gives its members.
-func (w *wheel) turn() []*Subscription {
+// advance goes on to the next part, and gives its members.
+func (w *wheel) advance() []*Subscription {
 	w.tick = (w.tick + 1) % wheelTicks
 	return w.members[w.tick]
 }

@@ -96,7 +96,7 @@ func (s *shard) run(stop <-chan struct{}) {
 			s.empty()
 			return
 		case <-s.inbox.signal:
-			s.catchUp()
+			s.flush()
 		case now := <-beat.C:
 			s.heartbeats(now)
 		case now := <-review.C:
@@ -105,8 +105,8 @@ func (s *shard) run(stop <-chan struct{}) {
 	}
 }
 
-// catchUp delivers all that the ring has.
-func (s *shard) catchUp() {
+// flush delivers all that the ring has.
+func (s *shard) flush() {
 	for {
 		s.empty()
 		frames, upTo, pos, ok := s.fan.ring.Read(s.batch[:0], s.next, ^uint64(0), batchBytes, nil)
@@ -155,17 +155,17 @@ func (s *shard) deliver(frames []wire.Frame, upTo uint64, pos event.ID) {
 }
 
 func (s *shard) deliverTo(g *group, picked []wire.Frame, sp span) {
-	var joined []byte
+	var merged []byte
 	written := 0
 	for _, m := range g.members {
 		if m.direct == nil || !m.life.is(Live) {
 			m.tell(sp)
 			continue
 		}
-		if joined == nil {
-			joined = g.wire.Join(0, picked)
+		if merged == nil {
+			merged = g.wire.Merge(0, picked)
 		}
-		m.deliver(joined, sp)
+		m.deliver(merged, sp)
 		if written++; written%writesAtATime == 0 {
 			runtime.Gosched()
 		}
@@ -248,8 +248,8 @@ func (s *shard) review(now time.Time) {
 // shard's place: all before it has been delivered, and is written first.
 func (s *shard) heartbeats(now time.Time) {
 	defer func() { s.beaten.Store(time.Now().UnixNano()) }() // now may be old after a long batch
-	s.catchUp()
-	members := s.wheel.turn()
+	s.flush()
+	members := s.wheel.advance()
 	if len(members) == 0 {
 		return
 	}

@@ -36,11 +36,11 @@ func TestPendingLimits(t *testing.T) {
 			out := s.connect(0)
 			s.live()
 			s.publish(50, 1000) // no limit for what it takes
-			s.shard.catchUp()
+			s.shard.flush()
 			out.close()
 			for _, step := range tt.steps {
 				s.publish(step[0], step[1])
-				s.shard.catchUp()
+				s.shard.flush()
 			}
 			out.lies = tt.takes
 			s.shard.review(time.Now()) // too soon

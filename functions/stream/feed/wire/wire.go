@@ -17,10 +17,10 @@ type Wire interface {
 	// Gap renders the block of a gap found after the opening. before is the
 	// position just before the next event that the client gets.
 	Gap(before event.ID, g Gap) []byte
-	// Join renders frames as one write. A frame's Block is as the feed's own
+	// Merge renders frames as one write. A frame's Block is as the feed's own
 	// Wire (feed.Config.Wire) made it. margin bytes are left free in front of
 	// the write, and as many of capacity after it.
-	Join(margin int, frames []Frame) []byte
+	Merge(margin int, frames []Frame) []byte
 
 	// Open renders the first block of a connection as one write. at is the
 	// accepted cursor, for a fresh client the position where it was registered,
