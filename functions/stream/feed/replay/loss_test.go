@@ -14,13 +14,13 @@ import (
 	"sluice/publisher/event"
 )
 
-// before has do run before the nth message with that beginning of its subject is
-// sent.
-func (r *rig) before(n int32, prefix string, do func()) {
-	var sent atomic.Int32
+// before has do run before the next message with that beginning of its subject
+// is sent.
+func (r *rig) before(prefix string, do func()) {
+	var once atomic.Bool
 	start, done := make(chan bool), make(chan bool)
 	r.line.Out(func(p feedtest.Packet) bool {
-		if strings.HasPrefix(p.Subject, prefix) && sent.Add(1) == n {
+		if strings.HasPrefix(p.Subject, prefix) && once.CompareAndSwap(false, true) {
 			close(start)
 			<-done
 		}
@@ -50,7 +50,7 @@ func TestLossAfterTheLastChunk(t *testing.T) {
 		when func(r *rig, rd *reading, lose func())
 	}{
 		{"before the log's state is asked for", func(r *rig, rd *reading, lose func()) {
-			r.before(1, askState, lose)
+			r.before(askState, lose)
 		}},
 		{"between two chunks", func(r *rig, rd *reading, lose func()) {
 			rd.next()
@@ -58,7 +58,7 @@ func TestLossAfterTheLastChunk(t *testing.T) {
 		}},
 		{"while it is proven that nothing is left", func(r *rig, rd *reading, lose func()) {
 			rd.next()
-			r.before(1, askState, lose)
+			r.before(askState, lose)
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -101,8 +101,8 @@ func TestReplayOfAnotherLog(t *testing.T) {
 		told uint64
 	}{
 		{"between two chunks", func(r *rig, rd *reading, recreate func()) { recreate() }, 0},
-		{"before a chunk is fetched", func(r *rig, rd *reading, recreate func()) { r.before(1, askPull, recreate) }, 0},
-		{"before the log's state is asked for", func(r *rig, rd *reading, recreate func()) { r.before(1, askState, recreate) }, 0},
+		{"before a chunk is fetched", func(r *rig, rd *reading, recreate func()) { r.before(askPull, recreate) }, 0},
+		{"before the log's state is asked for", func(r *rig, rd *reading, recreate func()) { r.before(askState, recreate) }, 0},
 		{"after the last chunk", func(r *rig, rd *reading, recreate func()) {
 			rd.readTo(r.ID(40))
 			recreate()
@@ -245,7 +245,7 @@ func TestAnotherLogProvesNothing(t *testing.T) {
 	rd := r.open(0, "a")
 	rd.readTo(r.ID(3))
 	end := rd.pos
-	r.before(1, "$JS.API.CONSUMER.CREATE.", func() {
+	r.before("$JS.API.CONSUMER.CREATE.", func() {
 		r.Recreate()
 		r.Publish(9, "b", 1)
 	})
