@@ -66,6 +66,12 @@ func TestLocalShowsDemoEventsAndPrintsWhatToOpen(t *testing.T) {
 	assert.Equal(t, "running", root.Status)
 	assert.Equal(t, 1, root.Clients)
 	assert.Equal(t, "/stream", root.Endpoints["stream"])
+	var health struct{ Producers map[string]string }
+	p.Eventually(func() bool {
+		require.NoError(t, json.Unmarshal([]byte(p.Do(http.MethodGet, "/health").Body), &health))
+		return health.Producers["event_producer"] == "running"
+	})
+	assert.Equal(t, "running", health.Producers["heartbeat_producer"])
 	assert.Contains(t, p.Do(http.MethodGet, "/health").Body, `"event_producer": "running"`)
 	assert.Contains(t, p.Do(http.MethodGet, "/console").Body, "<html")
 	assert.Contains(t, p.Do(http.MethodGet, "/metrics").Body, `sse_connected_clients{way="direct"} 1`)

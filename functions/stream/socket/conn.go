@@ -20,6 +20,7 @@ import (
 // Write and Close are called by one goroutine at a time, and none of them after
 // Close. Interrupt and Takes may be called at any time, also after Close.
 type Conn struct {
+	guard   guard           // first: at the end it would take room also where it is empty
 	raw     syscall.RawConn // nil: no trying, every write waits
 	fd      int             // conn's, for TryWrite alone: it stays ours until Close
 	off     atomic.Bool     // interrupted
@@ -29,7 +30,6 @@ type Conn struct {
 	pace    Pace
 	watch   *Watch
 	ticket  ticket // the watch's
-	guard   guard
 }
 
 // CanTake reports whether a request's connection can be served without

@@ -4,6 +4,7 @@ package fanout
 
 import (
 	"testing"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 )
@@ -26,4 +27,13 @@ func TestClientsOnOtherTopicsCostNothing(t *testing.T) {
 	require.Equal(t, 1, f.sinks[0].writes, "what waits goes out in one write")
 	alone := testing.AllocsPerRun(1000, func() { f.publish("client.0", 1) })
 	require.LessOrEqual(t, alone, 2.0)
+}
+
+// TestWhatAShardNeedsIsOneCacheLine: on the 64-bit processors that serve many
+// clients.
+func TestWhatAShardNeedsIsOneCacheLine(t *testing.T) {
+	const cacheLine = 64
+	var s Subscription
+	require.Zero(t, unsafe.Sizeof(s)%cacheLine)
+	require.LessOrEqual(t, unsafe.Offsetof(s.rest), uintptr(cacheLine))
 }
