@@ -138,7 +138,7 @@ func (w *Watch) look(ev unix.EpollEvent) {
 	if place.generation != ev.Pad || place.sub == nil {
 		return
 	}
-	// A close may stand behind more than is read at a time.
+	// A close may come after more than is read at a time.
 	const closed = unix.EPOLLRDHUP | unix.EPOLLHUP | unix.EPOLLERR
 	if ev.Events&closed != 0 {
 		place.sub.Cut(fanout.ErrGone)

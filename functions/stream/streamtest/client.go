@@ -67,7 +67,7 @@ type Client struct {
 	conn     net.Conn // nil over HTTP/2
 	body     *metered
 	parser   parser
-	quiet    time.Time // when the first of the last heartbeats came; zero behind another block
+	quiet    time.Time // when the first of the last heartbeats came; zero after another block
 }
 
 // metered counts the bytes of a body, and ends it where it is to be cut.
@@ -156,7 +156,7 @@ func Open(tb testing.TB, base string, q Query) *Client {
 	return c
 }
 
-// Next is the next block: io.EOF behind the last one of a response that ended
+// Next is the next block: io.EOF after the last one of a response that ended
 // as HTTP wants it, another error where it was cut, where nothing comes within
 // Patience, or where for so long nothing but heartbeats comes.
 func (c *Client) Next() (Block, error) {
@@ -239,7 +239,7 @@ func (c *Client) CutAfter(n int) { c.body.left = n }
 // IsCut reports whether err is the cut that CutAfter asked for.
 func IsCut(err error) bool { return err == errCut }
 
-// Talk sends bytes behind the request.
+// Talk sends bytes after the request.
 func (c *Client) Talk(p []byte) (int, error) {
 	_ = c.conn.SetWriteDeadline(time.Now().Add(natstest.Patience))
 	return c.conn.Write(p)

@@ -63,7 +63,7 @@ func (j *Journal) follows(b Block, id event.ID) error {
 	case id.Epoch != last.Epoch:
 		return fmt.Errorf("the epoch changed without a gap from %s: %+v", j.LastID, b)
 	case id.Seq < last.Seq, b.IsEvent() && id.Seq == last.Seq:
-		return fmt.Errorf("out of order or twice behind %s: %+v", j.LastID, b)
+		return fmt.Errorf("out of order or twice after %s: %+v", j.LastID, b)
 	}
 	return nil
 }
@@ -111,7 +111,7 @@ func (j *Journal) Compare(want []Stored) error {
 }
 
 // Explain wants the events of the journal to be want, but for those that a gap
-// said are missing. What is at kept or behind it must be there. It returns what
+// said are missing. What is at kept or after it must be there. It returns what
 // is wrong, nil for nothing.
 func (j *Journal) Explain(want []Stored, kept uint64) error {
 	for _, b := range j.Seen {

@@ -129,12 +129,12 @@ func (l *Log) payload() string {
 	return text + "}"
 }
 
-// Match are the stored events of the topics behind a sequence, in their order.
+// Match are the stored events of the topics after a sequence, in their order.
 func (l *Log) Match(after uint64, filters ...string) []Stored {
 	return Match(l.Events, after, filters...)
 }
 
-// Match are the events of the topics behind a sequence.
+// Match are the events of the topics after a sequence.
 func Match(events []Stored, after uint64, filters ...string) []Stored {
 	var all []Stored
 	for _, e := range events {

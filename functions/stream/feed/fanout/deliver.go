@@ -71,7 +71,7 @@ func (s *Subscription) tell(sp span) {
 	}
 }
 
-// write writes p, which renders the span, to a live direct subscription; what
+// deliver writes p, which renders the span, to a live direct subscription; what
 // the socket refuses is the pump's.
 func (s *Subscription) deliver(p []byte, sp span) {
 	n, err := s.direct.TryWrite(p)
