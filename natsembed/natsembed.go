@@ -67,9 +67,9 @@ type Options struct {
 	// MaxStore is JetStream's limit in bytes for all files, DefaultMaxStore
 	// when 0.
 	MaxStore int64
-	// Log is the logger that gets the server's lines: errors and warnings as
+	// Logger is the logger that gets the server's lines: errors and warnings as
 	// such, all else at debug. Nil for silence.
-	Log *slog.Logger `json:"-"`
+	Logger *slog.Logger `json:"-"`
 
 	// Cluster is the cluster's name; empty for a single server. A cluster
 	// needs a Port other than NoPort, ClusterPort and the routes of all its nodes
@@ -107,7 +107,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("embedded NATS server: %w", err), lock.Close())
 	}
-	logger := newServerLogger(o.Log)
+	logger := newServerLogger(o.Logger)
 	ns.SetLoggerV2(logger, logger.debug, false, false)
 	s := &Server{ns: ns, lock: lock, listen: !opts.DontListen}
 	ns.Start() // recovers the log, then returns

@@ -138,7 +138,7 @@ func TestLog(t *testing.T) {
 	var out bytes.Buffer
 	s, err := natsembed.Start(t.Context(), natsembed.Options{
 		StoreDir: t.TempDir(),
-		Log:      slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelInfo})),
+		Logger:   slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelInfo})),
 	})
 	require.NoError(t, err)
 	s.Shutdown()
@@ -146,7 +146,7 @@ func TestLog(t *testing.T) {
 
 	s, err = natsembed.Start(t.Context(), natsembed.Options{
 		StoreDir: t.TempDir(),
-		Log:      slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Logger:   slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	require.NoError(t, err)
 	s.Shutdown()

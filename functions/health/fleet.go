@@ -126,7 +126,7 @@ func (f *fleet) refresh(ctx context.Context) {
 	defer cancel()
 	now, err := f.count(ctx)
 	if err != nil {
-		f.cfg.Log.Debug("the fleet is not counted", "err", err)
+		f.cfg.Logger.Debug("the fleet is not counted", "err", err)
 		return
 	}
 	f.last.Store(&now)

@@ -82,8 +82,8 @@ type Config struct {
 	Version  string
 	// Console says that this process serves /console.
 	Console bool
-	// Log is the logger; nil for silence.
-	Log *slog.Logger
+	// Logger is the logger; nil for silence.
+	Logger *slog.Logger
 }
 
 // Health serves the state of a process and its fleet. See New.
@@ -101,7 +101,7 @@ func New(cfg Config) *Health {
 	cfg.ReadyLag = cmp.Or(cfg.ReadyLag, DefaultReadyLag)
 	cfg.Heartbeat = cmp.Or(cfg.Heartbeat, event.DefaultHeartbeat)
 	cfg.Stream = cmp.Or(cfg.Stream, event.DefaultStream)
-	cfg.Log = cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))
+	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
 	h := &Health{cfg: cfg, producers: newProducers(cfg)}
 	if cfg.Local == nil {
 		h.lookup = newLookup(cfg)
@@ -125,7 +125,7 @@ func (h *Health) Run(ctx context.Context) error {
 	}
 	<-ctx.Done()
 	if err := leave(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
-		h.cfg.Log.Debug("leaving the fleet", "err", err)
+		h.cfg.Logger.Debug("leaving the fleet", "err", err)
 	}
 	wg.Wait()
 	return context.Cause(ctx)

@@ -178,7 +178,7 @@ func (h *Health) failing(l Local) map[string]string {
 func (h *Health) respond(w http.ResponseWriter, status int, body any) {
 	text, err := json.MarshalIndent(body, "", "    ")
 	if err != nil { // cannot be: bodies are plain structs
-		h.cfg.Log.Error("encoding an answer", "err", err)
+		h.cfg.Logger.Error("encoding an answer", "err", err)
 		status, text = http.StatusInternalServerError, []byte(`{"status":"error"}`)
 	}
 	h.write(w, status, "application/json", append(text, '\n'))

@@ -40,7 +40,7 @@ func (h *Health) page(w http.ResponseWriter, clients int) {
 		Console bool
 	}{clients, h.cfg.Console})
 	if err != nil { // cannot be: the template is fixed
-		h.cfg.Log.Error("the root page cannot be made", "err", err)
+		h.cfg.Logger.Error("the root page cannot be made", "err", err)
 	}
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 	h.write(w, http.StatusOK, "text/html; charset=utf-8", text.Bytes())

@@ -103,7 +103,7 @@ func (p *producers) run(ctx context.Context) {
 		}
 		if err.Error() != logged && ctx.Err() == nil {
 			logged = err.Error()
-			p.cfg.Log.Debug("the producers' records cannot be read yet", "bucket", event.ProducersBucket, "err", err)
+			p.cfg.Logger.Debug("the producers' records cannot be read yet", "bucket", event.ProducersBucket, "err", err)
 		}
 		select {
 		case <-time.After(wait.NextBackOff()):
@@ -180,19 +180,19 @@ func (p *producers) apply(all records, e jetstream.KeyValueEntry) {
 		return
 	}
 	if name == heartbeatProducer || strings.Contains(name, ".") || event.CheckTopic(name) != nil {
-		p.cfg.Log.Debug("a record that is no producer's", "bucket", event.ProducersBucket, "revision", e.Revision())
+		p.cfg.Logger.Debug("a record that is no producer's", "bucket", event.ProducersBucket, "revision", e.Revision())
 		return
 	}
 	var written event.Producer
 	err := json.Unmarshal(e.Value(), &written)
 	state, known := shownAs[written.State]
 	if err != nil || !known {
-		p.cfg.Log.Debug("a producer's record that cannot be read", "producer", name, "revision", e.Revision(), "err", err)
+		p.cfg.Logger.Debug("a producer's record that cannot be read", "producer", name, "revision", e.Revision(), "err", err)
 		delete(all, name)
 		return
 	}
 	if _, shown := all[name]; !shown && name != event.DefaultProducer && len(all) >= maxProducers {
-		p.cfg.Log.Debug("too many producers, one is not shown", "producer", name, "most", maxProducers)
+		p.cfg.Logger.Debug("too many producers, one is not shown", "producer", name, "most", maxProducers)
 		return
 	}
 	all[name] = record{state: state, until: time.Now().Add(written.TTL() + p.grace)}

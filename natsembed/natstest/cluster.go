@@ -65,7 +65,7 @@ func nodeName(i int) string { return fmt.Sprintf("node%d", i) }
 
 func (c *Cluster) start(opts []natsembed.Options) error {
 	for _, o := range opts {
-		o.Log = testLog(c.tb)
+		o.Logger = testLog(c.tb)
 		run, err := natsembed.Start(c.tb.Context(), o)
 		if err != nil {
 			return err

@@ -43,7 +43,7 @@ func RunNodeIfAsked() {
 
 // runNode runs a server until its parent closes its standard input or dies.
 func runNode(text string) error {
-	o := natsembed.Options{Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	o := natsembed.Options{Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
 	if err := json.Unmarshal([]byte(text), &o); err != nil {
 		return fmt.Errorf("%s: %w", nodeEnv, err)
 	}

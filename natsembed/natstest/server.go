@@ -29,7 +29,7 @@ func Start(tb testing.TB, opts ...Option) *Server {
 	s := &Server{tb: tb, opts: natsembed.Options{
 		Name:     "natstest",
 		StoreDir: tb.TempDir(),
-		Log:      testLog(tb),
+		Logger:   testLog(tb),
 	}}
 	for _, opt := range opts {
 		opt(&s.opts)

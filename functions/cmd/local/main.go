@@ -40,7 +40,7 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 	}
 	log := app.NewLog(stderr, cfg.Server.LogLevel)
 	server, err := natsembed.Start(ctx, natsembed.Options{
-		StoreDir: cfg.Embedded.StoreDir, Port: cfg.Embedded.NATSPort, Log: log.With("part", "nats"),
+		StoreDir: cfg.Embedded.StoreDir, Port: cfg.Embedded.NATSPort, Logger: log.With("part", "nats"),
 	})
 	if err != nil {
 		return err

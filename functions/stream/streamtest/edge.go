@@ -51,8 +51,8 @@ func Start(tb testing.TB, url string, change ...func(*Options)) *Edge {
 	for _, c := range change {
 		c(&o)
 	}
-	log := slog.New(slog.NewTextHandler(tb.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
-	e, err := start(tb.Context(), url, o, log)
+	logger := slog.New(slog.NewTextHandler(tb.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
+	e, err := start(tb.Context(), url, o, logger)
 	require.NoError(tb, err)
 	e.tb = tb
 	tb.Cleanup(e.Stop)
@@ -60,15 +60,15 @@ func Start(tb testing.TB, url string, change ...func(*Options)) *Edge {
 	return e
 }
 
-func start(ctx context.Context, url string, o Options, log *slog.Logger) (*Edge, error) {
+func start(ctx context.Context, url string, o Options, logger *slog.Logger) (*Edge, error) {
 	nc, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond),
 		nats.ReconnectJitter(0, 0), nats.Timeout(5*time.Second),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Debug("NATS connection", "err", err) }))
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { logger.Debug("NATS connection", "err", err) }))
 	if err != nil {
 		return nil, err
 	}
 	e := &Edge{Conn: nc}
-	if err := e.run(ctx, o, log); err != nil {
+	if err := e.run(ctx, o, logger); err != nil {
 		nc.Close()
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func start(ctx context.Context, url string, o Options, log *slog.Logger) (*Edge,
 }
 
 // run ensures the stream and starts what an edge is made of.
-func (e *Edge) run(ctx context.Context, o Options, log *slog.Logger) error {
+func (e *Edge) run(ctx context.Context, o Options, logger *slog.Logger) error {
 	js, err := jetstream.New(e.Conn)
 	if err != nil {
 		return err
@@ -88,7 +88,7 @@ func (e *Edge) run(ctx context.Context, o Options, log *slog.Logger) error {
 		return err
 	}
 	encoder := sse.NewEncoder(o.Feed.Stream, 5*time.Second, event.DefaultMaxBytes)
-	o.Feed.Conn, o.Feed.Wire, o.Feed.Logger = e.Conn, encoder, log
+	o.Feed.Conn, o.Feed.Wire, o.Feed.Logger = e.Conn, encoder, logger
 	if e.Feed, err = feed.New(o.Feed); err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func (e *Edge) run(ctx context.Context, o Options, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	o.Stream.Feed, o.Stream.Encoder, o.Stream.Logger = e.Feed, encoder, log
+	o.Stream.Feed, o.Stream.Encoder, o.Stream.Logger = e.Feed, encoder, logger
 	e.Handler = stream.New(o.Stream)
 	e.serve(l)
 	feeding, cancel := context.WithCancel(context.Background())

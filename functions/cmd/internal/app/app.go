@@ -68,7 +68,7 @@ func newApp(o Options) (*app, error) {
 		Instance:     a.instance,
 		Version:      version(),
 		Console:      o.Console,
-		Log:          o.Log,
+		Logger:       o.Log,
 	}
 	if a.feed != nil {
 		cfg.Local = a.local
