@@ -24,8 +24,9 @@ type Event struct {
 	// Type is the SSE event name; "" is event.TypeData.
 	Type string
 	// MsgID makes the event idempotent: within the stream's duplicate window
-	// a second event with the same id is acknowledged and not stored. With ""
-	// the publisher makes a unique one, so that its own resends are.
+	// a second event with the same id is acknowledged and not stored, on
+	// whatever topic, so an id should hold the topic. With "" the publisher
+	// makes a unique one, so that its own resends are.
 	MsgID string
 	// Data is one JSON value in UTF-8. It must not change before the event's
 	// result is known.

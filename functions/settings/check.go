@@ -28,8 +28,9 @@ const (
 
 // checks collects what is wrong.
 type checks struct {
-	flags map[string]string // the name of each variable's flag
-	wrong []error
+	getenv func(string) (string, bool)
+	flags  map[string]string // the name of each variable's flag
+	wrong  []error
 }
 
 // that notes, unless ok, that a setting has a value that is not what it wants.

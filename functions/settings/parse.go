@@ -70,7 +70,7 @@ func parse(src Source, name, about string, cfg command) (chosen string, done boo
 		r.readEnvironment(err)
 		return "", false, errors.Join(append(r.wrong, err)...)
 	}
-	all := checks{flags: r.flags, wrong: r.wrong}
+	all := checks{getenv: src.Getenv, flags: r.flags, wrong: r.wrong}
 	cfg.validate(&all, ctx.Command())
 	return ctx.Command(), false, errors.Join(all.wrong...)
 }

@@ -31,6 +31,9 @@ type Publisher struct {
 
 	// Command is the chosen one of the commands.
 	Command string `kong:"-"`
+	// Execution is the platform's own id of this run, the same when it tries
+	// the run again; "" where it has none.
+	Execution string `kong:"-"`
 }
 
 // Publishing is how events are published.
@@ -50,8 +53,8 @@ type Job struct {
 	Topic    string        `env:"TOPIC" help:"Topic of every event (default: demo and host use one per kind, such as metric.cpu_usage; stdin needs it)."`
 	Type     string        `env:"EVENT_TYPE" default:"${event_type}" help:"Event type, the SSE event name."`
 	Duration time.Duration `env:"DURATION" help:"Stop after this time, such as 30s (default: no limit)."`
-	IDFrom   string        `name:"id-from" env:"ID_FROM" placeholder:"FIELD" help:"JSON field whose value is the message id, such as order.id: a rerun publishes nothing twice."`
-	JobID    string        `name:"job-id" env:"JOB_ID" placeholder:"ID" help:"Message ids are ID:1, ID:2 and so on (ID:value with --id-from): a rerun publishes nothing twice."`
+	IDFrom   string        `name:"id-from" env:"ID_FROM" placeholder:"FIELD" help:"JSON field that names an event on its topic, such as order.id: a rerun publishes nothing twice."`
+	JobID    string        `name:"job-id" env:"SLUICE_JOB_ID" placeholder:"ID" help:"Name of this run: a rerun with the same name and input publishes nothing twice (default: the execution and task of a Cloud Run job, unless --id-from is given)."`
 }
 
 // The counts of a run that neither COUNT nor DURATION limits.
@@ -103,8 +106,28 @@ func (j *Job) limit(count *uint64, unset uint64) uint64 {
 	}
 }
 
-// IDs are the message ids of the job's events.
-func (j *Job) IDs() source.IDs { return source.IDs{Job: j.JobID, Field: j.IDFrom} }
+// IDs are the message ids of the chosen command's events. Those from a field
+// are the same in every execution, so only a name of the user's own goes with
+// them.
+func (p *Publisher) IDs() source.IDs {
+	job := map[string]*Job{Demo: &p.Demo.Job, Host: &p.Host.Job, Stdin: &p.Stdin.Job}[p.Command]
+	ids := source.IDs{Job: job.JobID, Field: job.IDFrom}
+	if ids == (source.IDs{}) {
+		ids.Job = p.Execution
+	}
+	return ids
+}
+
+// cloudRun is the id of a task in an execution of a Cloud Run job, "" elsewhere.
+// CLOUD_RUN_TASK_ATTEMPT is not part of it: an attempt more is a rerun.
+func cloudRun(getenv func(string) (string, bool)) string {
+	execution, _ := getenv("CLOUD_RUN_EXECUTION")
+	task, _ := getenv("CLOUD_RUN_TASK_INDEX")
+	if execution == "" {
+		return ""
+	}
+	return execution + "/" + cmp.Or(task, "0")
+}
 
 // ProducerName is PRODUCER_NAME, or the chosen command's own.
 func (p *Publisher) ProducerName() string {
@@ -124,7 +147,7 @@ const (
 )
 
 func (p *Publisher) validate(c *checks, command string) {
-	p.Command = command
+	p.Command, p.Execution = command, cloudRun(c.getenv)
 	p.NATS.validate(c)
 	p.Log.validate(c)
 	p.Publish.validate(c)
@@ -160,6 +183,6 @@ func (j *Job) validate(c *checks, rate float64) {
 	c.none("EVENT_TYPE", event.CheckType(j.Type))
 	atLeast(c, "DURATION", j.Duration, 0)
 	c.none("ID_FROM", source.IDs{Field: j.IDFrom}.Check())
-	c.none("JOB_ID", source.IDs{Job: j.JobID}.Check())
+	c.none("SLUICE_JOB_ID", source.IDs{Job: j.JobID}.Check())
 	c.that(rate == 0 || rate >= minRate && rate <= maxRate, "RATE", rate, fmt.Sprintf("0, or %v to %v", minRate, maxRate)) // NaN is neither
 }

@@ -138,7 +138,7 @@ func TestREADMEHasEverySetting(t *testing.T) {
 }
 
 func TestFlagsAreNamedLikeTheirVariables(t *testing.T) {
-	short := map[string]string{"PUBLISH_TIMEOUT": "--timeout", "PRODUCER_NAME": "--name", "EVENT_TYPE": "--type"}
+	short := map[string]string{"PUBLISH_TIMEOUT": "--timeout", "PRODUCER_NAME": "--name", "EVENT_TYPE": "--type", "SLUICE_JOB_ID": "--job-id"}
 	for _, r := range rows(t) {
 		want := flagOf(r.env)
 		if name, ok := short[r.env]; ok {

@@ -108,7 +108,7 @@ var wrong = map[string]string{
 	"STREAM_REPLICAS": "6", "FUNCTIONS": "stream,metrics",
 	"NATS_PORT": "65536", "STORE_DIR": "", "DEMO": "perhaps",
 	"MAX_PENDING": "0", "CONNECT_TIMEOUT": "10", "PUBLISH_TIMEOUT": "0s", "ACK_TIMEOUT": "-1s", "PRODUCER_NAME": "a.b", "EVERY": "-1s",
-	"TOPIC": "a..b", "EVENT_TYPE": "system", "DURATION": "-1s", "ID_FROM": "a.", "JOB_ID": "a\tb", "COUNT": "-1", "RATE": "-1",
+	"TOPIC": "a..b", "EVENT_TYPE": "system", "DURATION": "-1s", "ID_FROM": "a.", "SLUICE_JOB_ID": "a\tb", "COUNT": "-1", "RATE": "-1",
 }
 
 func TestEveryErrorIsToldAtOnce(t *testing.T) {

@@ -104,17 +104,13 @@ func (d *Demo) Next(ctx context.Context) (publisher.Event, error) {
 		topic, p = "alert."+a.name, payload{Type: "alert", Name: a.name, Severity: a.severity, Message: a.message}
 	}
 	d.n++
-	return d.opts.IDs.event(d.n, cmp.Or(d.opts.Topic, topic), d.opts.Type, p)
-}
-
-// event is the n-th event of a source that makes its own payloads.
-func (ids IDs) event(n uint64, topic, kind string, p payload) (publisher.Event, error) {
-	data, err := json.Marshal(p)
-	if err != nil {
+	e := publisher.Event{Topic: cmp.Or(d.opts.Topic, topic), Type: d.opts.Type}
+	var err error
+	if e.Data, err = json.Marshal(p); err != nil {
 		return publisher.Event{}, err
 	}
-	id, err := ids.For(n, data)
-	return publisher.Event{Topic: topic, Type: kind, MsgID: id, Data: data}, err
+	e.MsgID, err = d.opts.IDs.For(d.n, e)
+	return e, err
 }
 
 // round keeps digits decimal places.

@@ -3,6 +3,7 @@ package source
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -93,9 +94,28 @@ func (h *Host) Next(ctx context.Context) (publisher.Event, error) {
 	if r.err != nil {
 		return publisher.Event{}, fmt.Errorf("%w: measure %s: %w", publisher.ErrInvalid, r.name, r.err)
 	}
+	return h.event(r)
+}
+
+// event is a reading as the n-th event. A job's id for it leaves the value out:
+// a job that runs again measures another value, but takes the same reading.
+func (h *Host) event(r reading) (publisher.Event, error) {
 	value := round(r.value, 1)
-	return h.opts.IDs.event(h.n, cmp.Or(h.opts.Topic, "metric."+r.name), h.opts.Type,
-		payload{Type: "metric", Name: r.name, Value: &value, Unit: r.unit, Host: h.name})
+	p := payload{Type: "metric", Name: r.name, Value: &value, Unit: r.unit, Host: h.name}
+	data, err := json.Marshal(p)
+	if err != nil {
+		return publisher.Event{}, err
+	}
+	e := publisher.Event{Topic: cmp.Or(h.opts.Topic, "metric."+r.name), Type: h.opts.Type, Data: data}
+	named := e
+	if h.opts.IDs.Field == "" {
+		p.Value = nil
+		if named.Data, err = json.Marshal(p); err != nil {
+			return publisher.Event{}, err
+		}
+	}
+	e.MsgID, err = h.opts.IDs.For(h.n, named)
+	return e, err
 }
 
 // sample measures everything once.

@@ -70,7 +70,7 @@ func (l *Lines) event(ln line) (publisher.Event, error) {
 		err = publisher.CheckData(ln.data)
 	}
 	if err == nil {
-		e.MsgID, err = l.opts.IDs.For(ln.number, ln.data)
+		e.MsgID, err = l.opts.IDs.For(ln.number, e)
 	}
 	if err != nil {
 		return publisher.Event{}, fmt.Errorf("line %d: %w", ln.number, err)

@@ -18,6 +18,9 @@ import (
 	"sluice/publisher/source"
 )
 
+// hashOf1 is what ids hold of the payload 1.
+const hashOf1 = "6b86b273ff34fce19d6b804eff5a3f57"
+
 var lineOptions = source.LinesOptions{Topic: "log.app", Type: "line", IDs: source.IDs{Job: "j"}, MaxBytes: 20}
 
 // readAll drains a source: payloads and errors as texts.
@@ -34,9 +37,15 @@ func readAll(t testing.TB, s publisher.Source) (data, failures []string) {
 				return data, failures
 			}
 		default:
-			data = append(data, e.MsgID+" "+string(e.Data))
+			data = append(data, jobAndPlace(e.MsgID)+" "+string(e.Data))
 		}
 	}
+}
+
+// jobAndPlace is what an id of lineOptions says of the run and the line.
+func jobAndPlace(id string) string {
+	parts := strings.Split(id, ":")
+	return parts[3] + ":" + parts[5]
 }
 
 func TestLinesBecomeEvents(t *testing.T) {
@@ -78,7 +87,7 @@ func TestLinesBecomeEvents(t *testing.T) {
 func TestLinesCarryTopicAndType(t *testing.T) {
 	e, err := source.NewLines(t.Context(), strings.NewReader("1"), lineOptions).Next(t.Context())
 	require.NoError(t, err)
-	assert.Equal(t, publisher.Event{Topic: "log.app", Type: "line", MsgID: "j:1", Data: []byte("1")}, e)
+	assert.Equal(t, publisher.Event{Topic: "log.app", Type: "line", MsgID: "log.app:line:job:j:n:1:" + hashOf1, Data: []byte("1")}, e)
 }
 
 func TestLinesAreGivenAsTheyArrive(t *testing.T) {

@@ -74,7 +74,7 @@ func TestSettingsReachThePublisher(t *testing.T) {
 	env := map[string]string{
 		"NATS_URL": "nats://env:1", "STREAM": "ENV", "CREATE_STREAM": "false", "LOG_LEVEL": "debug",
 		"TOPIC": "env.topic", "COUNT": "7", "RATE": "2.5", "DURATION": "3s", "EVERY": "1m",
-		"JOB_ID": "j", "ID_FROM": "a.b", "EVENT_TYPE": "line", "PRODUCER_NAME": "env", "CONNECT_TIMEOUT": "4s",
+		"SLUICE_JOB_ID": "j", "ID_FROM": "a.b", "EVENT_TYPE": "line", "PRODUCER_NAME": "env", "CONNECT_TIMEOUT": "4s",
 		"STREAM_MAX_AGE": "1h", "STREAM_MAX_BYTES": "9", "STREAM_DUPLICATES": "2m", "STREAM_REPLICAS": "3", "MAX_EVENT_BYTES": "99",
 		"MAX_PENDING": "5", "PUBLISH_TIMEOUT": "6s", "ACK_TIMEOUT": "7s", "DRAIN_TIMEOUT": "8s",
 	}
@@ -93,7 +93,7 @@ func TestSettingsReachThePublisher(t *testing.T) {
 	assert.Equal(t, "flag", o.Name)
 	e, err := newSource(t.Context(), cfg, strings.NewReader(`{"a":{"b":1}}`)).Next(t.Context())
 	require.NoError(t, err)
-	assert.Equal(t, publisher.Event{Topic: "env.topic", Type: "line", MsgID: "j:1", Data: []byte(`{"a":{"b":1}}`)}, e)
+	assert.Equal(t, publisher.Event{Topic: "env.topic", Type: "line", MsgID: "env.topic:line:job:j:id:1", Data: []byte(`{"a":{"b":1}}`)}, e)
 }
 
 func TestRedactHidesPasswords(t *testing.T) {

@@ -36,12 +36,12 @@ func newSource(ctx context.Context, cfg *settings.Publisher, stdin io.Reader) pu
 	switch cfg.Command {
 	case settings.Demo:
 		j := &cfg.Demo
-		demo := source.NewDemo(source.DemoOptions{Topic: j.Topic, Type: j.Type, IDs: j.IDs()})
+		demo := source.NewDemo(source.DemoOptions{Topic: j.Topic, Type: j.Type, IDs: cfg.IDs()})
 		return source.Limit(source.Pace(demo, j.Rate), j.Events(), j.Duration)
 	case settings.Host:
 		j := &cfg.Host
 		host := source.NewHost(ctx, source.HostOptions{
-			Topic: j.Topic, Type: j.Type, IDs: j.IDs(),
+			Topic: j.Topic, Type: j.Type, IDs: cfg.IDs(),
 			Samples:  j.Samples(),
 			Interval: time.Duration(float64(time.Second) / j.Rate),
 		})
@@ -49,7 +49,7 @@ func newSource(ctx context.Context, cfg *settings.Publisher, stdin io.Reader) pu
 	default: // Stdin
 		j := &cfg.Stdin
 		lines := source.NewLines(ctx, stdin, source.LinesOptions{
-			Topic: j.Topic, Type: j.Type, IDs: j.IDs(), MaxBytes: cfg.Log.MaxEventBytes,
+			Topic: j.Topic, Type: j.Type, IDs: cfg.IDs(), MaxBytes: cfg.Log.MaxEventBytes,
 		})
 		return source.Limit(source.Pace(lines, j.Rate), j.Lines(), j.Duration)
 	}
