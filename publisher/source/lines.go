@@ -22,7 +22,8 @@ type LinesOptions struct {
 }
 
 // Lines gives the lines of a reader as events, each as soon as its line end
-// has arrived (NDJSON: one JSON value a line, blank lines mean nothing). A line
+// has arrived (NDJSON: one JSON value a line, blank lines mean nothing, nor does a
+// byte order mark before the first). A line
 // that is none is an error that wraps publisher.ErrInvalid and names its
 // number, counted from 1; the next call gives the next line.
 type Lines struct {
@@ -36,6 +37,10 @@ type line struct {
 	data   []byte
 	err    error
 }
+
+// bom is the byte order mark that some editors and PowerShell put before a
+// text in UTF-8.
+var bom = []byte("\xef\xbb\xbf")
 
 // readAhead is how many lines wait for Next.
 const readAhead = 64
@@ -80,11 +85,13 @@ func (l *Lines) event(ln line) (publisher.Event, error) {
 
 // read sends the lines of r that are not blank until r or ctx ends.
 func read(ctx context.Context, r io.Reader, maxBytes int, lines chan<- line) {
-	// Room for a line of maxBytes and its end, so that a longer one shows as
-	// a full buffer.
-	br := bufio.NewReaderSize(r, maxBytes+len("\r\n"))
+	// Room for a line of maxBytes and what is around it, so that a longer one
+	// that does not fit shows as a full buffer.
+	br := bufio.NewReaderSize(r, len(bom)+maxBytes+len("\r\n"))
+	mark := bom
 	for number := uint64(1); ; number++ {
-		data, readErr := readLine(br, maxBytes)
+		data, readErr := readLine(br, mark, maxBytes)
+		mark = nil
 		ln := line{number: number, data: data}
 		switch {
 		case errors.Is(readErr, bufio.ErrBufferFull):
@@ -106,11 +113,12 @@ func read(ctx context.Context, r io.Reader, maxBytes int, lines chan<- line) {
 	}
 }
 
-// readLine returns a copy of the next line without its end and the white space
-// around it. The rest of a line longer than maxBytes is read past and the
+// readLine returns a copy of the next line without mark before it, its end and
+// the white space around it. The rest of a line longer than maxBytes is read past and the
 // error is bufio.ErrBufferFull.
-func readLine(br *bufio.Reader, maxBytes int) ([]byte, error) {
+func readLine(br *bufio.Reader, mark []byte, maxBytes int) ([]byte, error) {
 	data, err := br.ReadSlice('\n')
+	data = bytes.TrimPrefix(data, mark)
 	tooLong := errors.Is(err, bufio.ErrBufferFull) || len(bytes.TrimRight(data, "\r\n")) > maxBytes
 	for errors.Is(err, bufio.ErrBufferFull) {
 		_, err = br.ReadSlice('\n')

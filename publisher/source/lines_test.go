@@ -62,6 +62,15 @@ func TestLinesBecomeEvents(t *testing.T) {
 		{"CRLF", "1\r\n2\r\n", []string{"j:1 1", "j:2 2"}, nil},
 		{"blank lines count and mean nothing", "\n1\n \t\n\r\n2\n\n", []string{"j:2 1", "j:5 2"}, nil},
 		{"white space around a value", " 1 \n", []string{"j:1 1"}, nil},
+		{"a byte order mark", "\ufeff1\n2\n", []string{"j:1 1", "j:2 2"}, nil},
+		{"a byte order mark and CRLF before the longest line", "\ufeff\r\n\"" + long + "\"\n", []string{`j:2 "` + long + `"`}, nil},
+		{"a byte order mark before the longest line", "\ufeff\"" + long + "\"\r\n1\n", []string{`j:1 "` + long + `"`, "j:2 1"}, nil},
+		{"a byte order mark before a line that is one byte too long", "\ufeff\"x" + long + "\"\n1\n", []string{"j:2 1"},
+			[]string{"line 1: invalid event: longer than MAX_EVENT_BYTES, 20"}},
+		{"a line that is up to three bytes too long", `"xxx` + long + "\"\n1\n", []string{"j:2 1"},
+			[]string{"line 1: invalid event: longer than MAX_EVENT_BYTES, 20"}},
+		{"a byte order mark and nothing", "\ufeff", nil, nil},
+		{"a byte order mark elsewhere", "1\n\ufeff2\n", []string{"j:1 1"}, []string{"line 2: invalid event: the data is not one JSON value in UTF-8"}},
 		{"the longest line", `"` + long + "\"\n1\n", []string{`j:1 "` + long + `"`, "j:2 1"}, nil},
 		{"the longest line with CRLF", `"` + long + "\"\r\n1\n", []string{`j:1 "` + long + `"`, "j:2 1"}, nil},
 		{"the longest line without its end", `"` + long + `"`, []string{`j:1 "` + long + `"`}, nil},
@@ -149,13 +158,14 @@ func FuzzLines(f *testing.F) {
 	f.Add([]byte("1\n{\"a\":2}\r\n\nxx\n"), uint8(3))
 	f.Add([]byte("\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"\n1"), uint8(0))
 	f.Add([]byte("\n\r\r\n"), uint8(255))
+	f.Add([]byte("\ufeff1\n\ufeff\n"), uint8(0))
 	f.Fuzz(func(t *testing.T, input []byte, limit uint8) {
 		opts := lineOptions
 		opts.MaxBytes = int(limit) + 1
 		data, failures := readAll(t, source.NewLines(t.Context(), bytes.NewReader(input), opts))
 		// Every line is an event, a failure or blank, by a plain reading too.
 		want := 0
-		for _, ln := range bytes.Split(input, []byte("\n")) {
+		for _, ln := range bytes.Split(bytes.TrimPrefix(input, []byte("\ufeff")), []byte("\n")) {
 			if len(bytes.TrimSpace(ln)) > 0 || len(bytes.TrimRight(ln, "\r")) > opts.MaxBytes {
 				want++
 			}
