@@ -1,8 +1,8 @@
 // Command publisher is a job that publishes events to the log and ends: from
 // a scheduler, a pipe, or by hand. It exits 0 only when every event was
 // acknowledged, prints one JSON line with the account on standard output and
-// logs to standard error. SIGINT and SIGTERM stop the reading; what was read
-// is still published.
+// logs to standard error. SIGINT, SIGTERM and SIGHUP stop the reading; what was
+// read is still published. A second SIGINT or SIGTERM ends it at once.
 package main
 
 import (
@@ -20,8 +20,15 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
+		ends = append(ends, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), ends...)
+	context.AfterFunc(ctx, func() {
+		signal.Ignore(syscall.SIGHUP) // a terminal that goes away may send it twice
+		stop()                        // any other second signal ends the process at once
+	})
 	os.Exit(run(ctx, os.Args[1:], os.LookupEnv, os.Stdin, os.Stdout, os.Stderr))
 }
 

@@ -5,13 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -358,27 +355,4 @@ func TestStreamIsCreatedAsConfigured(t *testing.T) {
 	assert.Equal(t, 2*time.Hour, cfg.MaxAge)
 	assert.Equal(t, int64(1_000_000), cfg.MaxBytes)
 	assert.Less(t, cfg.MaxMsgSize, int32(3000))
-}
-
-func TestSignalStopsTheProcessInGoodOrder(t *testing.T) {
-	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
-		t.Run(sig.String(), func(t *testing.T) {
-			srv := natstest.Start(t)
-			ctx, cancel := context.WithTimeout(t.Context(), natstest.Patience)
-			defer cancel()
-			cmd := exec.CommandContext(ctx, os.Args[0], "stdin", "--topic", "a")
-			cmd.Env = append(os.Environ(), asCommand+"=1", "NATS_URL="+srv.URL())
-			var stdout, stderr bytes.Buffer
-			cmd.Stdout, cmd.Stderr = &stdout, &stderr
-			in, err := cmd.StdinPipe()
-			require.NoError(t, err)
-			require.NoError(t, cmd.Start())
-			_, err = fmt.Fprintln(in, "1\n2")
-			require.NoError(t, err)
-			(&started{}).eventually(t, srv, 2)
-			require.NoError(t, cmd.Process.Signal(sig))
-			require.NoError(t, cmd.Wait(), stderr.String()) // its standard input is still open
-			assert.Equal(t, uint64(2), result{stdout: stdout.String()}.summary(t).Published)
-		})
-	}
 }
