@@ -63,7 +63,11 @@ func (s *Shared) validate(c *checks) {
 }
 
 func (s *Server) validate(c *checks) {
-	c.that(s.Host != "", "HOST", s.Host, "an address, such as 127.0.0.1, or 0.0.0.0 for all")
+	who := origin(c.getenv, "HOST", s.Host)
+	c.that(s.Host != "" && who == "", "HOST", s.Host, strings.TrimSuffix("an address, such as 127.0.0.1, or 0.0.0.0 for all; "+who, "; "))
+	if strings.HasPrefix(s.Host, "[") && strings.HasSuffix(s.Host, "]") { // as in a URL
+		s.Host = s.Host[1 : len(s.Host)-1]
+	}
 	c.between("PORT", s.Port, 0, maxPort)
 	if s.MetricsAddr != "" {
 		_, port, err := net.SplitHostPort(s.MetricsAddr)

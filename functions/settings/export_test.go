@@ -14,6 +14,3 @@ func Models() (edge, local, publisher *kong.Application, err error) {
 	}
 	return models[0], models[1], models[2], nil
 }
-
-// Redact is redact.
-var Redact = redact

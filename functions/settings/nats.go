@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"errors"
 	"net/url"
 	"os"
 	"slices"
@@ -17,11 +18,16 @@ type NATS struct {
 }
 
 // Servers is NATS_URL without its passwords and tokens, for logs and errors.
-func (n *NATS) Servers() string { return redact(n.URL) }
+func (n *NATS) Servers() string { return strings.Join(redact(strings.Split(n.URL, ",")), ",") }
 
 func (n *NATS) validate(c *checks) {
-	for server := range strings.SplitSeq(n.URL, ",") {
-		c.that(isNATSServer(strings.TrimSpace(server)), "NATS_URL", redact(server), "nats://host:port, tls://, ws:// or wss://")
+	servers := strings.Split(n.URL, ",")
+	want := "nats://host:port, tls://, ws:// or wss://"
+	if strings.Contains(n.URL, "@") {
+		want += "; special characters in a user name or password are written percent-encoded, such as %2F for / and %2C for a comma"
+	}
+	for i, shown := range redact(servers) {
+		c.that(isNATSServer(servers[i]), "NATS_URL", shown, want)
 	}
 	if n.Creds != "" {
 		_, err := os.ReadFile(n.Creds)
@@ -38,29 +44,51 @@ func isNATSServer(server string) bool {
 	return err == nil && u.Hostname() != "" && slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme)
 }
 
-// parseServer reads one server of NATS_URL, which may lack its scheme.
+// parseServer reads one server of NATS_URL, which may lack its scheme. It is an
+// error when what stands before the last @ is not all user name and password:
+// nats://u:12/34@h is the port 12 of a host u to the letter, and was meant to be
+// a password.
 func parseServer(server string) (*url.URL, error) {
+	server = strings.TrimSpace(server)
 	if !strings.Contains(server, "://") {
 		server = "nats://" + server
 	}
-	return url.Parse(server)
+	u, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+	_, rest, _ := strings.Cut(server, "://")
+	end := strings.IndexAny(rest+"/", "/?#")
+	if strings.Contains(rest[end:], "@") || u.User == nil && strings.Contains(server, "@") {
+		return nil, errors.New("an @ behind the host")
+	}
+	return u, nil
 }
 
-// redact hides the passwords and tokens in a list of servers.
-func redact(servers string) string {
-	list := strings.Split(servers, ",")
-	for i, server := range list {
-		u, err := parseServer(strings.TrimSpace(server))
-		if err != nil {
-			list[i] = "(not a URL)"
-			continue
+// redact is the servers without their passwords and tokens. What precedes one
+// that has a user but no scheme may be a password cut at a comma.
+func redact(servers []string) []string {
+	shown := make([]string, len(servers))
+	cut := false
+	for i, server := range slices.Backward(servers) {
+		shown[i] = redactOne(server)
+		if cut {
+			shown[i] = "(not shown)"
 		}
-		if u.User != nil {
-			if _, password := u.User.Password(); !password { // a user alone is a token
-				u.User = url.User("xxxxx")
-			}
-		}
-		list[i] = u.Redacted()
+		cut = !strings.Contains(server, "://") && (cut || strings.Contains(server, "@"))
 	}
-	return strings.Join(list, ",")
+	return shown
+}
+
+func redactOne(server string) string {
+	u, err := parseServer(server)
+	if err != nil {
+		return "(not a URL)"
+	}
+	if u.User != nil {
+		if _, password := u.User.Password(); !password { // a user alone is a token
+			u.User = url.User("xxxxx")
+		}
+	}
+	return u.Redacted()
 }

@@ -78,7 +78,7 @@ func parse(src Source, name, about string, cfg command) (chosen string, done boo
 func newParser(name, about string, cfg command, options ...kong.Option) (*kong.Kong, error) {
 	parser, err := kong.New(cfg, append(options,
 		kong.Name(name),
-		kong.Description(about+"\n\nA flag wins over its variable in the environment ($NAME), which wins over the default. Sizes are in bytes, durations look like 10s, 5m or 24h."),
+		kong.Description(about+"\n\nA flag wins over its variable in the environment ($NAME), which wins over the default. A blank variable counts as unset. Sizes are in bytes, durations look like 10s, 5m or 24h."),
 		vars(cfg.vars()),
 		kong.ValueFormatter(helpOf),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, NoExpandSubcommands: true}))...)

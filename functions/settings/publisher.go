@@ -42,7 +42,7 @@ type Publishing struct {
 	ConnectTimeout time.Duration `env:"CONNECT_TIMEOUT" default:"10s" help:"How long to try to reach NATS at the start."`
 	Timeout        time.Duration `env:"PUBLISH_TIMEOUT" default:"${timeout}" help:"How long the log may acknowledge nothing, retries included, before the job gives up."`
 	AckTimeout     time.Duration `env:"ACK_TIMEOUT" default:"${ack_timeout}" help:"How long one attempt waits for its acknowledgement."`
-	DrainTimeout   time.Duration `env:"DRAIN_TIMEOUT" default:"${drain_timeout}" help:"Time left for what is pending after SIGINT or SIGTERM."`
+	DrainTimeout   time.Duration `env:"DRAIN_TIMEOUT" default:"${drain_timeout}" help:"Time left for what is pending after SIGINT, SIGTERM or SIGHUP."`
 	Name           string        `env:"PRODUCER_NAME" help:"Name of the producer in /health (default: ${producer} for demo and host, stdin for stdin)."`
 	Every          time.Duration `env:"EVERY" help:"How often this job is started: /health misses it after three times that."`
 	Logging        `embed:""`
@@ -121,12 +121,11 @@ func (p *Publisher) IDs() source.IDs {
 // cloudRun is the id of a task in an execution of a Cloud Run job, "" elsewhere.
 // CLOUD_RUN_TASK_ATTEMPT is not part of it: an attempt more is a rerun.
 func cloudRun(getenv func(string) (string, bool)) string {
-	execution, _ := getenv("CLOUD_RUN_EXECUTION")
-	task, _ := getenv("CLOUD_RUN_TASK_INDEX")
+	execution := variable(getenv, "CLOUD_RUN_EXECUTION")
 	if execution == "" {
 		return ""
 	}
-	return execution + "/" + cmp.Or(task, "0")
+	return execution + "/" + cmp.Or(variable(getenv, "CLOUD_RUN_TASK_INDEX"), "0")
 }
 
 // ProducerName is PRODUCER_NAME, or the chosen command's own.

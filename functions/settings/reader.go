@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/alecthomas/kong"
 )
@@ -40,11 +41,21 @@ func (*reader) Validate(*kong.Application) error { return nil }
 // Resolve is part of kong.Resolver: the value of a flag's variable.
 func (r *reader) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	for _, name := range flag.Envs {
-		if value, ok := r.getenv(name); ok {
+		if value := variable(r.getenv, name); value != "" {
 			return value, nil
 		}
 	}
 	return nil, nil
+}
+
+// variable is the value of a variable. A blank one counts as unset: so do
+// templates leave one out.
+func variable(getenv func(string) (string, bool), name string) string {
+	value, _ := getenv(name)
+	if strings.TrimSpace(value) == "" {
+		return ""
+	}
+	return value
 }
 
 // readEnvironment notes what cannot be read in the environment, after kong has
@@ -77,15 +88,29 @@ func (m *mapper) Decode(ctx *kong.DecodeContext, target reflect.Value) error {
 	}
 	err := m.Mapper.Decode(ctx, target)
 	if err == nil {
+		trim(target)
 		return nil
 	}
 	if !slices.Contains(m.reader.noted, flag.Value) {
 		m.reader.noted = append(m.reader.noted, flag.Value)
-		m.reader.wrong = append(m.reader.wrong, fmt.Errorf("--%s (%s) %q: %w (%s)", flag.Name, flag.Envs[0], text.String(), err, flag.Help))
+		help := flag.Help
+		if who := origin(m.reader.getenv, flag.Envs[0], text.String()); who != "" {
+			help += " " + who
+		}
+		m.reader.wrong = append(m.reader.wrong, fmt.Errorf("--%s (%s) %q: %w (%s)", flag.Name, flag.Envs[0], text.String(), err, help))
 	}
 	if !flag.HasDefault {
 		return nil
 	}
 	token := kong.Token{Type: kong.FlagValueToken, Value: flag.Default}
 	return m.Mapper.Decode(&kong.DecodeContext{Value: ctx.Value, Scan: kong.ScanFromTokens(token)}, target)
+}
+
+// trim removes the spaces that follow the commas of a list.
+func trim(list reflect.Value) {
+	if texts, ok := list.Interface().([]string); ok {
+		for i := range texts {
+			texts[i] = strings.TrimSpace(texts[i])
+		}
+	}
 }
