@@ -37,6 +37,9 @@ func (p *Publisher) lookUp(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, lookUpAttempt)
 		defer cancel()
 		info, err := p.stream(ctx)
+		if err == nil {
+			err = event.CheckWritable(&info.Config)
+		}
 		if err != nil && !mayAppear(err) {
 			err = backoff.Permanent(err)
 		}
@@ -51,6 +54,12 @@ func (p *Publisher) lookUp(ctx context.Context) error {
 	if err != nil {
 		return p.asCause(fmt.Errorf("publish to the stream %s: %w", p.opts.Stream, err))
 	}
+	if p.opts.Create {
+		want := p.wanted()
+		for _, s := range event.Surprises(&info.Config, &want) {
+			p.opts.Log.Warn("the stream is used as it is", "stream", p.opts.Stream, "but", s)
+		}
+	}
 	p.startSeq = info.State.LastSeq
 	p.epoch, err = event.Epoch(info)
 	return err
@@ -59,9 +68,7 @@ func (p *Publisher) lookUp(ctx context.Context) error {
 // stream asks for the stream once, and makes it where Options say so.
 func (p *Publisher) stream(ctx context.Context) (*jetstream.StreamInfo, error) {
 	if p.opts.Create {
-		limits := p.opts.Limits
-		limits.MaxMsgBytes = p.opts.MaxEventBytes
-		return event.EnsureStream(ctx, p.js, event.StreamConfig(p.opts.Stream, limits))
+		return event.EnsureStream(ctx, p.js, p.wanted())
 	}
 	s, err := p.js.Stream(ctx, p.opts.Stream)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -73,9 +80,16 @@ func (p *Publisher) stream(ctx context.Context) (*jetstream.StreamInfo, error) {
 	return s.CachedInfo(), nil
 }
 
+// wanted is the stream as Options ask for it.
+func (p *Publisher) wanted() jetstream.StreamConfig {
+	limits := p.opts.Limits
+	limits.MaxMsgBytes = p.opts.MaxEventBytes
+	return event.StreamConfig(p.opts.Stream, limits)
+}
+
 // mayAppear reports whether the stream may answer later.
 func mayAppear(err error) bool {
-	if errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) || errors.Is(err, nats.ErrConnectionClosed) {
+	if errors.Is(err, event.ErrUnfit) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) || errors.Is(err, nats.ErrConnectionClosed) {
 		return false
 	}
 	var js jetstream.JetStreamError

@@ -96,7 +96,7 @@ func TestFleetIsAskedOnlyOnDemand(t *testing.T) {
 	for quiet, waits := time.After(1500*time.Millisecond), true; waits; {
 		select {
 		case at := <-asked: // one that was on its way may still come
-			assert.Less(t, at.Sub(stopped), 500*time.Millisecond, "asked though nobody wants to know")
+			assert.Less(t, at.Sub(stopped), 900*time.Millisecond, "asked though nobody wants to know")
 		case <-quiet:
 			waits = false
 		}

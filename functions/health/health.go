@@ -46,6 +46,7 @@ type Local struct {
 	NATS     bool   // the connection is up
 	Stream   string // the JetStream stream's name
 	Present  bool   // the JetStream stream exists and the feed, if any, reads it
+	Problem  string // why it does not; "" when that is not known
 	Loaded   bool   // the ring is loaded
 	FirstSeq uint64 // of the JetStream stream when it was last looked up
 	LastSeq  uint64 // likewise

@@ -1,6 +1,7 @@
 package health
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -161,7 +162,7 @@ func (h *Health) failing(l Local) map[string]string {
 		failing["nats"] = "not connected to NATS"
 	}
 	if !l.Present {
-		failing["stream"] = fmt.Sprintf("the JetStream stream %s is not there or not read yet", l.Stream)
+		failing["stream"] = cmp.Or(l.Problem, fmt.Sprintf("the JetStream stream %s is not there or not read yet", l.Stream))
 	}
 	if !l.Loaded {
 		failing["loaded"] = "the newest events are still being loaded"

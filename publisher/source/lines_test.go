@@ -107,7 +107,7 @@ func TestLinesAreGivenAsTheyArrive(t *testing.T) {
 	for range 3 {
 		_, err := io.WriteString(w, "1\n")
 		require.NoError(t, err)
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), natstest.Patience)
 		_, err = lines.Next(ctx)
 		cancel()
 		require.NoError(t, err, "though the reader goes on")

@@ -42,7 +42,7 @@ func New(cfg Config) (*Feed, error) {
 	if err != nil {
 		return nil, err
 	}
-	log, err := eventlog.New(cfg.Conn, cfg.Stream, cfg.Instance)
+	log, err := eventlog.New(cfg.Conn, cfg.Stream, cfg.Instance, served.Filters()...)
 	if err != nil {
 		return nil, err
 	}

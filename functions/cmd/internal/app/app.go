@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -44,6 +45,9 @@ type app struct {
 	handler  *stream.Handler
 	health   *health.Health
 	metrics  *prometheus.Registry
+	// surprises is spent when it was told how the stream differs from what the
+	// settings ask for.
+	surprises sync.Once
 }
 
 func newApp(o Options) (*app, error) {
@@ -124,6 +128,7 @@ func (a *app) local() health.Local {
 		NATS:     a.Conn.IsConnected(),
 		Stream:   a.Settings.Log.Stream,
 		Present:  s.Reading,
+		Problem:  s.Err,
 		Loaded:   s.Loaded,
 		FirstSeq: s.FirstSeq,
 		LastSeq:  s.LastSeq,

@@ -125,10 +125,16 @@ func (a *app) lookUpStream(ctx context.Context) error {
 	defer cancel()
 	name := a.Settings.Log.Stream
 	if a.CreateStream {
-		_, err := event.EnsureStream(ctx, a.js, event.StreamConfig(name, a.Settings.Log.Limits(a.Replicas)))
+		want := event.StreamConfig(name, a.Settings.Log.Limits(a.Replicas))
+		info, err := event.EnsureStream(ctx, a.js, want)
 		if err != nil {
 			return fmt.Errorf("%w (may the NATS user create streams? If not, create %s and set CREATE_STREAM=false; is JetStream enabled, and STREAM_REPLICAS not above the number of servers?)", err, name)
 		}
+		a.surprises.Do(func() {
+			for _, s := range event.Surprises(&info.Config, &want) {
+				a.Log.Warn("the stream is used as it is", "stream", name, "but", s)
+			}
+		})
 		return nil
 	}
 	_, err := a.js.Stream(ctx, name)

@@ -44,6 +44,7 @@ type Log struct {
 	conn     *nats.Conn
 	js       jetstream.JetStream
 	stream   string
+	filters  []string // topic filters that are read
 	instance string
 	serial   atomic.Uint64 // of consumer names
 
@@ -61,13 +62,14 @@ type flight struct {
 }
 
 // New does not ask NATS for anything. instance is one NATS token; consumers
-// are named after it.
-func New(conn *nats.Conn, stream, instance string) (*Log, error) {
+// are named after it. filters are the topics that are read, none is everything:
+// a stream that cannot give them gives event.ErrUnfit in place of its state.
+func New(conn *nats.Conn, stream, instance string, filters ...string) (*Log, error) {
 	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(requestTimeout))
 	if err != nil {
 		return nil, fmt.Errorf("JetStream context: %w", err)
 	}
-	return &Log{conn: conn, js: js, stream: stream, instance: instance}, nil
+	return &Log{conn: conn, js: js, stream: stream, instance: instance, filters: filters}, nil
 }
 
 // Stream is the JetStream stream's name.
@@ -134,6 +136,9 @@ func (l *Log) request(ctx context.Context) (State, error) {
 		return State{}, fmt.Errorf("JetStream stream %s: %w", l.stream, err)
 	}
 	info := s.CachedInfo()
+	if err := event.CheckReadable(&info.Config, l.filters...); err != nil {
+		return State{}, err
+	}
 	epoch, err := event.Epoch(info)
 	if err != nil {
 		return State{}, err

@@ -3,7 +3,6 @@ package eventlog_test
 import (
 	"context"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -27,7 +26,7 @@ func TestPullEndsWhereItsBytesDo(t *testing.T) {
 	}
 	l, err := eventlog.New(ns.Connect(t), event.DefaultStream, "test")
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), natstest.Patience)
 	defer cancel()
 	consumer := func() *eventlog.Consumer {
 		c, err := l.Consume(ctx, "replay", []string{"events.>"}, event.ID{})

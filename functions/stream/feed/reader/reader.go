@@ -48,6 +48,7 @@ type Reader struct {
 	short    time.Time // since when the log ends before our position; zero when it does not
 	heard    time.Time // when the consumer gave a sign of life
 	evidence evidence
+	said     string        // why it restarted last, as logged; "" since it reads
 	loaded   chan struct{} // closed when the ring is loaded
 
 	mu     sync.Mutex
@@ -91,7 +92,11 @@ func (r *Reader) Run(ctx context.Context) {
 			pauses.Reset()
 		}
 		pause := pauses.NextBackOff()
-		r.cfg.Logger.Warn("the feed restarts its reader", "err", err, "position", r.cfg.Ring.Position().String(), "pause", pause)
+		level := slog.LevelDebug
+		if said := err.Error(); said != r.said { // a reason that repeats itself is not repeated
+			r.said, level = said, slog.LevelWarn
+		}
+		r.cfg.Logger.Log(ctx, level, "the feed restarts its reader", "err", err, "position", r.cfg.Ring.Position().String(), "pause", pause)
 		select {
 		case <-ctx.Done():
 		case <-time.After(pause):
@@ -146,6 +151,7 @@ func (r *Reader) follow(ctx context.Context) error {
 	r.evidence, r.heard = evidence{}, time.Now()
 	r.reading(nil)
 	r.load(now.LastSeq)
+	r.said = ""
 	r.cfg.Logger.Info("the feed reads", "stream", r.cfg.Log.Stream(), "from", from.String(), "last_seq", now.LastSeq)
 	return r.read(ctx, tail)
 }
