@@ -44,7 +44,9 @@ func NewResponse(w http.ResponseWriter, pace Pace) *Response {
 
 var errInterrupted = errors.New("the write was interrupted")
 
-// Write is part of fanout.Outlet.
+// Write is part of fanout.Outlet. No deadline is left after a write that went
+// well: HTTP/2 resets a stream when its deadline passes, also one that has
+// nothing to write.
 func (o *Response) Write(p []byte) error {
 	for len(p) > 0 {
 		n := min(len(p), o.pace.Piece)
@@ -68,9 +70,11 @@ func (o *Response) Write(p []byte) error {
 		}
 		p = p[n:]
 	}
+	o.deadline(time.Time{}) // an interruption since then keeps its own
 	return nil
 }
 
+// deadline reports whether the response may still be written.
 func (o *Response) deadline(t time.Time) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

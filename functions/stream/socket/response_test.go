@@ -41,6 +41,7 @@ type response struct {
 	takes    int
 	fails    error
 	pieces   []int
+	until    []time.Time // the deadlines of the pieces
 	flushed  int
 	deadline time.Time
 	moved    chan struct{} // closed when the deadline moves
@@ -60,7 +61,7 @@ func (r *response) Write(p []byte) (int, error) {
 		return 0, r.fails
 	}
 	if r.takes -= len(p); r.takes >= 0 {
-		r.pieces = append(r.pieces, len(p))
+		r.pieces, r.until = append(r.pieces, len(p)), append(r.until, r.deadline)
 		return len(p), nil
 	}
 	for { // the client takes nothing more
@@ -103,7 +104,9 @@ func TestAResponseIsWrittenInPiecesEachFlushedInItsTime(t *testing.T) {
 		require.NoError(t, socket.NewResponse(w, pace).Write([]byte(strings.Repeat("x", 250))))
 		assert.Equal(t, []int{100, 100, 50}, w.pieces)
 		assert.Equal(t, 3, w.flushed)
-		assert.Equal(t, time.Now().Add(pace.Stall), w.deadline)
+		until := time.Now().Add(pace.Stall)
+		assert.Equal(t, []time.Time{until, until, until}, w.until)
+		assert.Zero(t, w.deadline, "a quiet response has none")
 	})
 }
 
@@ -134,6 +137,25 @@ func TestAnInterruptedWriteEndsAtOnceAndIsNoStall(t *testing.T) {
 		require.EqualError(t, err, "the write was interrupted")
 		assert.Equal(t, pace.Stall/2, time.Since(began))
 	})
+}
+
+// interrupted is a response that is interrupted as its last byte goes out.
+type interrupted struct {
+	*response
+	out *socket.Response
+}
+
+func (r *interrupted) FlushError() error {
+	defer r.out.Interrupt()
+	return r.response.FlushError()
+}
+
+func TestAnInterruptionBehindAGoodWriteIsKept(t *testing.T) {
+	w := &interrupted{response: newResponse(100)}
+	w.out = socket.NewResponse(w, pace)
+	require.NoError(t, w.out.Write([]byte("x")))
+	assert.Equal(t, time.Unix(1, 0), w.deadline)
+	require.EqualError(t, w.out.Write([]byte("x")), "the write was interrupted")
 }
 
 func TestAfterAnInterruptionTheResponseIsNotTouched(t *testing.T) {

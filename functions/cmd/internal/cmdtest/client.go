@@ -87,6 +87,7 @@ type Client struct {
 	tb     testing.TB
 	Answer *http.Response
 	lines  *bufio.Scanner
+	ahead  chan bool // what lines.Scan says that Silent has begun, or nil
 	cancel context.CancelFunc
 }
 
@@ -115,7 +116,7 @@ func (p *Process) Open(path string, h2c bool, headers ...string) *Client {
 // Next reads the next block; ok is false at the end of the answer.
 func (c *Client) Next() (b Block, ok bool) {
 	c.tb.Helper()
-	for c.lines.Scan() {
+	for c.scan() {
 		name, value, _ := strings.Cut(c.lines.Text(), ": ")
 		switch name {
 		case "id":
@@ -133,6 +134,27 @@ func (c *Client) Next() (b Block, ok bool) {
 		}
 	}
 	return Block{}, false
+}
+
+func (c *Client) scan() bool {
+	if ahead := c.ahead; ahead != nil {
+		c.ahead = nil
+		return <-ahead
+	}
+	return c.lines.Scan()
+}
+
+// Silent wants that no line comes for that long, nor the answer's end.
+func (c *Client) Silent(d time.Duration) {
+	c.tb.Helper()
+	ahead := make(chan bool, 1)
+	go func() { ahead <- c.lines.Scan() }() // the test's end ends the answer
+	select {
+	case <-ahead:
+		require.FailNow(c.tb, "not silent", "%q, %v", c.lines.Text(), c.lines.Err())
+	case <-time.After(d):
+		c.ahead = ahead
+	}
 }
 
 // Err is why Next gave no more: nil when the answer ended well.
