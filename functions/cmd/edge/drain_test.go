@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"net/http"
 	"strconv"
 	"strings"
 	"sync"
@@ -57,13 +58,51 @@ func TestTerminateWith500Streams(t *testing.T) {
 	})
 }
 
+// TestAStopGivesTheWorldTimeToNotice has no clients: a load balancer, which
+// looks now and then, still sends some, and they are to be answered until then.
+func TestAStopGivesTheWorldTimeToNotice(t *testing.T) {
+	const timeout = time.Second
+	for _, tt := range []struct{ functions, path, answer string }{
+		{"stream", "/stream", `"drain"`},
+		{"health", "/livez", ""},
+	} {
+		t.Run(tt.functions, func(t *testing.T) {
+			t.Parallel()
+			e := newRig(t).edge(t, "FUNCTIONS", tt.functions, "DRAIN_TIMEOUT", timeout.String())
+			url := e.URL()
+			began := time.Now()
+			e.Terminate()
+			e.WaitNotReady()
+			var asked int
+			fresh := &http.Transport{DisableKeepAlives: true} // each time a new client
+			e.Eventually(func() bool {
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+tt.path, http.NoBody)
+				require.NoError(t, err)
+				answer, err := fresh.RoundTrip(req)
+				if err != nil {
+					return true
+				}
+				defer answer.Body.Close()
+				assert.Equal(t, http.StatusOK, answer.StatusCode, "anything else ends an EventSource for good")
+				body, err := io.ReadAll(answer.Body)
+				assert.True(t, err != nil || strings.Contains(string(body), tt.answer), "%s", body)
+				asked++
+				return false
+			})
+			assert.GreaterOrEqual(t, time.Since(began), timeout)
+			assert.Greater(t, asked, 5)
+			require.NoError(t, e.Wait(), "exit code 0")
+		})
+	}
+}
+
 // TestDrainReachesSlowClients: what a client has not taken yet comes first,
 // then the drain, then a proper end.
 func TestDrainReachesSlowClients(t *testing.T) {
 	ways(t, func(t *testing.T, direct string) {
 		natstest.CheckGoroutines(t)
 		r := newRig(t)
-		edge := r.edge(t, noLimits("DIRECT", direct, "DRAIN_TIMEOUT", "10m")...)
+		edge := r.edge(t, noLimits("DIRECT", direct, "DRAIN_TIMEOUT", "5s")...)
 		var clients []*streamtest.Client
 		for i := range 40 {
 			c := edge.open(streamtest.Query{RecvBuf: 20_000 + 1000*i}) // and does not read

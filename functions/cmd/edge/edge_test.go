@@ -21,7 +21,7 @@ import (
 
 func start(t *testing.T, url string, env map[string]string) *cmdtest.Process {
 	t.Helper()
-	vars := map[string]string{"NATS_URL": url}
+	vars := map[string]string{"NATS_URL": url, "DRAIN_TIMEOUT": "100ms"} // each stop takes that
 	for name, value := range env {
 		vars[name] = value
 	}

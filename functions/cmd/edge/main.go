@@ -1,7 +1,8 @@
 // Command edge is the deployable container: streams and health against the
 // NATS of NATS_URL. Without a reachable NATS it says so, keeps trying, and is
-// live but not ready. It logs to standard error and ends on SIGTERM or SIGINT
-// within DRAIN_TIMEOUT and about two seconds; a second signal ends it at once.
+// live but not ready. It logs to standard error. On SIGTERM or SIGINT it is not
+// ready, sends all clients away for DRAIN_TIMEOUT, and ends about two seconds
+// later at most; a second signal ends it at once.
 //
 // edge healthcheck asks the edge on PORT of this machine whether it lives: for
 // containers, whose image has no other program to ask with.

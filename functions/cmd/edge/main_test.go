@@ -61,7 +61,7 @@ func (r *rig) edge(t *testing.T, settings ...string) *edge {
 // edgeOn starts an edge on the NATS servers at url.
 func edgeOn(t *testing.T, url string, settings ...string) *edge {
 	t.Helper()
-	env := map[string]string{"NATS_URL": url}
+	env := map[string]string{"NATS_URL": url, "DRAIN_TIMEOUT": "1s"} // each stop takes that
 	for i := 0; i+1 < len(settings); i += 2 {
 		env[settings[i]] = settings[i+1]
 	}

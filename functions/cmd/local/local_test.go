@@ -188,6 +188,16 @@ func TestShutdown(t *testing.T) {
 	assert.Error(t, err, "the listener is closed")
 }
 
+// TestLocalEndsWithItsClients: nobody waits for a laptop's load balancer.
+func TestLocalEndsWithItsClients(t *testing.T) {
+	p := start(t, map[string]string{"DRAIN_TIMEOUT": "1h"})
+	p.WaitReady()
+	client := p.Open("/stream", false)
+	_, ok := client.Next()
+	require.True(t, ok)
+	require.NoError(t, p.Stop())
+}
+
 func TestSettingsAreReportedTogether(t *testing.T) {
 	err := start(t, map[string]string{"PENDING_MSGS": "0", "RETRY": "soon"}).Wait()
 	assert.ErrorContains(t, err, "PENDING_MSGS")

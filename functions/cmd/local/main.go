@@ -1,8 +1,8 @@
 // Command local is Sluice in one process, for development and for a look at
 // it: an embedded NATS server with JetStream, the streams, health, the console,
 // metrics and a demo producer. It prints the addresses to open when it is
-// ready, logs to standard error, and ends on SIGINT or SIGTERM; a second
-// signal ends it at once.
+// ready, logs to standard error, and ends on SIGINT or SIGTERM as soon as its
+// clients have been sent away; a second signal ends it at once.
 package main
 
 import (
@@ -66,11 +66,12 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 	return app.Run(ctx, app.Options{
 		Settings: &cfg.Shared,
 		Stream:   true, Health: true, Console: true,
-		Conn:         conn,
-		CreateStream: true,
-		Replicas:     1,
-		Log:          log,
-		Ready:        ready,
+		Conn:           conn,
+		CreateStream:   true,
+		Replicas:       1,
+		EndWithClients: true,
+		Log:            log,
+		Ready:          ready,
 	})
 }
 

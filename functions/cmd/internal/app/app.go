@@ -29,7 +29,10 @@ type Options struct {
 	// producers' bucket, with Replicas.
 	CreateStream bool
 	Replicas     int
-	Log          *slog.Logger
+	// EndWithClients lets a stop end as soon as the clients are gone: there is no
+	// load balancer that has to notice.
+	EndWithClients bool
+	Log            *slog.Logger
 	// Ready is called once, with the address that is listened on, when the
 	// process can serve from the log. It must not block.
 	Ready func(net.Addr)

@@ -13,15 +13,17 @@ const (
 	// sendAwayShare is the part of DRAIN_TIMEOUT over which the clients are
 	// told one after the other; the rest is for those who take their time.
 	sendAwayShare = 0.75
+	// lookAgain is how often a process without clients looks for late ones.
+	lookAgain = 50 * time.Millisecond
 	// firstLook is how long the JetStream stream may delay the first answers.
 	firstLook = time.Second
 	// closeTimeout is what answers under way get once the listener is closed.
 	closeTimeout = time.Second
 )
 
-// Run serves until ctx ends, and then sends the clients away; the error is nil
-// then. NATS need not be there: the process lives, and is ready when NATS is.
-// It fails when it cannot listen.
+// Run serves until ctx ends, and then for DRAIN_TIMEOUT, in which it sends the
+// clients away and is not ready; the error is nil then. NATS need not be there:
+// the process lives, and is ready when NATS is. It fails when it cannot listen.
 func Run(ctx context.Context, o Options) error {
 	a, err := newApp(o)
 	if err != nil {
@@ -47,11 +49,12 @@ func Run(ctx context.Context, o Options) error {
 	p.start(ctx, l, ml)
 	select {
 	case <-ctx.Done():
-		err = nil
+		p.stop(!o.EndWithClients)
+		return nil
 	case err = <-p.failed:
+		p.stop(false)
+		return err
 	}
-	p.stop()
-	return err
 }
 
 // process is an app that runs.
@@ -107,17 +110,29 @@ func (p *process) fail(err error) {
 	}
 }
 
-// stop ends everything in this order: not ready; new requests are told in-band
-// to come back; the open streams too, one after the other; then the listener,
-// the feed, and the rest. http.Server.Shutdown comes late because it closes the
-// listener first and does not know hijacked connections.
-func (p *process) stop() {
+// stop ends everything in this order: new requests are told in-band to come
+// back, and the process is not ready; the open streams are told too, one after
+// the other; then the listener ends, the feed, and the rest.
+// http.Server.Shutdown comes late because it closes the listener first and does
+// not know hijacked connections.
+//
+// With linger the listener stays for DRAIN_TIMEOUT, whatever the number of
+// clients: a load balancer sends new ones until it has noticed.
+func (p *process) stop(linger bool) {
 	began := time.Now()
+	timeout := p.Settings.Server.DrainTimeout
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	if p.handler != nil {
+		p.handler.Drain() // before the first who sees that it is not ready
+	}
 	p.health.Drain()
+	p.Log.Info("draining", "clients", p.clients(), "DRAIN_TIMEOUT", timeout)
 	if p.feed != nil {
-		p.handler.Drain()
-		p.Log.Info("draining", "clients", p.feed.Count(), "DRAIN_TIMEOUT", p.Settings.Server.DrainTimeout)
-		p.sendAway()
+		p.sendAway(ctx, linger)
+	}
+	if linger {
+		<-ctx.Done()
 	}
 	p.shutdown(p.server)
 	p.endStreams()
@@ -134,11 +149,24 @@ func (p *process) stop() {
 	p.Log.Info("stopped", "took", time.Since(began))
 }
 
-func (p *process) sendAway() {
-	timeout := p.Settings.Server.DrainTimeout
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
-	p.feed.Drain(ctx, time.Duration(sendAwayShare*float64(timeout)))
+func (p *process) clients() int {
+	if p.feed == nil {
+		return 0
+	}
+	return p.feed.Count()
+}
+
+// sendAway returns when all clients are gone, or ctx has ended. With linger it
+// waits for that end: who was admitted before the stop may subscribe later.
+func (p *process) sendAway(ctx context.Context, linger bool) {
+	p.feed.Drain(ctx, time.Duration(sendAwayShare*float64(p.Settings.Server.DrainTimeout)))
+	for linger && ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-time.After(lookAgain):
+			p.feed.Drain(ctx, 0)
+		}
+	}
 	if n := p.feed.Count(); n > 0 {
 		p.Log.Warn("clients did not take their last block in time and are cut", "clients", n)
 	}

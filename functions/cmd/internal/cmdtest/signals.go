@@ -23,7 +23,7 @@ func RunSignals(t *testing.T, start func(t *testing.T, env map[string]string) (p
 	for name, signal := range map[string]func(*Process){"SIGTERM": (*Process).Terminate, "SIGINT": (*Process).Interrupt} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p, _ := start(t, map[string]string{"HEARTBEAT_INTERVAL": "1h"}) // nothing else comes
+			p, _ := start(t, map[string]string{"HEARTBEAT_INTERVAL": "1h", "DRAIN_TIMEOUT": "1s"}) // nothing else comes
 			p.WaitReady()
 			var clients []*streamtest.Client
 			for range 5 {
