@@ -22,6 +22,20 @@ func TestSignals(t *testing.T) {
 	})
 }
 
+// TestNohup: an edge that is started to outlive its terminal does.
+func TestNohup(t *testing.T) {
+	t.Parallel()
+	p := cmdtest.ExecWithoutHangup(t, map[string]string{"NATS_URL": natstest.Start(t).URL(), "HEARTBEAT_INTERVAL": "100ms", "DRAIN_TIMEOUT": "100ms"})
+	p.WaitReady()
+	c := streamtest.Open(t, p.URL(), streamtest.Query{})
+	c.System(t, "open")
+	p.Hangup()
+	for range 5 {
+		require.Equal(t, "heartbeat", c.Block(t).Type)
+	}
+	require.NoError(t, p.Stop())
+}
+
 // ways runs a test over both ways to the socket, with the value of DIRECT.
 func ways(t *testing.T, test func(t *testing.T, direct string)) {
 	t.Helper()

@@ -1,8 +1,8 @@
 // Command edge is the deployable container: streams and health against the
 // NATS of NATS_URL. Without a reachable NATS it says so, keeps trying, and is
-// live but not ready. It logs to standard error. On SIGTERM or SIGINT it is not
-// ready, sends all clients away for DRAIN_TIMEOUT, and ends about two seconds
-// later at most; a second signal ends it at once.
+// live but not ready. It logs to standard error. On SIGTERM, SIGINT or SIGHUP it is
+// not ready, sends all clients away for DRAIN_TIMEOUT, and ends about two seconds
+// later at most; a second SIGTERM or SIGINT ends it at once.
 //
 // edge healthcheck asks the edge on PORT of this machine whether it lives: for
 // containers, whose image has no other program to ask with.
@@ -14,8 +14,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/nats-io/nats.go"
 
@@ -24,9 +22,7 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
-	if err := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr); err != nil {
+	if err := run(app.UntilSignalled(), os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintf(os.Stderr, "edge: %v\n", err)
 		os.Exit(1)
 	}

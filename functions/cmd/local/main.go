@@ -1,8 +1,8 @@
 // Command local is Sluice in one process, for development and for a look at
 // it: an embedded NATS server with JetStream, the streams, health, the console,
 // metrics and a demo producer. It prints the addresses to open when it is
-// ready, logs to standard error, and ends on SIGINT or SIGTERM as soon as its
-// clients have been sent away; a second signal ends it at once.
+// ready, logs to standard error, and ends on SIGINT, SIGTERM or SIGHUP as soon as
+// its clients have been sent away; a second SIGINT or SIGTERM ends it at once.
 package main
 
 import (
@@ -11,10 +11,8 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"sync"
-	"syscall"
 
 	"sluice/functions/cmd/internal/app"
 	"sluice/functions/settings"
@@ -24,9 +22,7 @@ import (
 const embedded = "(embedded)" // where NATS is
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
-	if err := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr); err != nil {
+	if err := run(app.UntilSignalled(), os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintf(os.Stderr, "local: %v\n", err)
 		os.Exit(1)
 	}

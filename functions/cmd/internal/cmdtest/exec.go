@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -41,21 +42,39 @@ func Exec(tb testing.TB, env map[string]string, args ...string) *Process {
 	tb.Helper()
 	self, err := os.Executable()
 	require.NoError(tb, err)
-	cmd := exec.Command(self, args...)
+	return execute(tb, env, exec.Command(self, args...))
+}
+
+// ExecWithoutHangup is Exec of a command that ignores SIGHUP from its start, as
+// by nohup.
+func ExecWithoutHangup(tb testing.TB, env map[string]string) *Process {
+	tb.Helper()
+	self, err := os.Executable()
+	require.NoError(tb, err)
+	return execute(tb, env, exec.Command("sh", "-c", `trap "" HUP; exec "$0"`, self))
+}
+
+func execute(tb testing.TB, env map[string]string, cmd *exec.Cmd) *Process {
+	tb.Helper()
 	cmd.Env = []string{askedEnv + "=1"}
 	for name, value := range onAFreePort(env) {
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
 	p := &Process{tb: tb, done: make(chan struct{})}
-	cmd.Stdout, cmd.Stderr = &p.stdout, &p.stderr
 	stdin, err := cmd.StdinPipe()
 	require.NoError(tb, err)
+	var reading sync.WaitGroup
+	outs := []*os.File{p.read(&reading, &cmd.Stdout, &p.stdout), p.read(&reading, &cmd.Stderr, &p.stderr)}
 	require.NoError(tb, cmd.Start())
 	p.id = cmd.Process.Pid
 	p.signal = func(s os.Signal) { _ = cmd.Process.Signal(s) } // its error is that the process has ended
+	for _, out := range outs {
+		_ = out.Close() // it is the command's
+	}
 	go func() {
 		defer close(p.done)
 		p.err = cmd.Wait()
+		reading.Wait()
 	}()
 	tb.Cleanup(func() {
 		p.Kill()
@@ -66,6 +85,28 @@ func Exec(tb testing.TB, env map[string]string, args ...string) *Process {
 		}
 	})
 	return p
+}
+
+// read has what the command writes to its end of a pipe read into to. That end
+// is to be closed here when the command has it.
+func (p *Process) read(reading *sync.WaitGroup, from *io.Writer, to *output) *os.File {
+	p.tb.Helper()
+	r, w, err := os.Pipe()
+	require.NoError(p.tb, err)
+	*from, p.pipes = w, append(p.pipes, r)
+	reading.Go(func() {
+		_, _ = io.Copy(to, r)
+		_ = r.Close()
+	})
+	return w
+}
+
+// StopReading closes what the standard output and error of a process of Exec are
+// read from: its next write fails.
+func (p *Process) StopReading() {
+	for _, pipe := range p.pipes {
+		_ = pipe.Close()
+	}
 }
 
 // RSS is the memory that a process of Exec holds, in bytes.
@@ -80,6 +121,9 @@ func (p *Process) RSS() uint64 {
 
 // Interrupt is SIGINT.
 func (p *Process) Interrupt() { p.signal(os.Interrupt) }
+
+// Hangup is SIGHUP.
+func (p *Process) Hangup() { p.signal(syscall.SIGHUP) }
 
 // Kill is SIGKILL, and the wait until the process is gone.
 func (p *Process) Kill() {

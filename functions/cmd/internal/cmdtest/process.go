@@ -30,6 +30,7 @@ type Process struct {
 	tb     testing.TB
 	signal func(os.Signal)
 	id     int           // the system's, of Exec
+	pipes  []*os.File    // what stdout and stderr are read from, of Exec
 	done   chan struct{} // closed when it has ended, with err
 	err    error
 	stdout output

@@ -2,8 +2,10 @@ package cmdtest
 
 import (
 	"io"
+	"net/http"
 	"os/exec"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -20,27 +22,43 @@ import (
 // settings by Exec, and tells where its NATS is.
 func RunSignals(t *testing.T, start func(t *testing.T, env map[string]string) (p *Process, natsURL func() string)) {
 	t.Helper()
-	for name, signal := range map[string]func(*Process){"SIGTERM": (*Process).Terminate, "SIGINT": (*Process).Interrupt} {
+	for name, signal := range map[string]func(*Process){
+		"SIGTERM": (*Process).Terminate, "SIGINT": (*Process).Interrupt, "SIGHUP": (*Process).Hangup,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p, _ := start(t, map[string]string{"HEARTBEAT_INTERVAL": "1h", "DRAIN_TIMEOUT": "1s"}) // nothing else comes
-			p.WaitReady()
-			var clients []*streamtest.Client
-			for range 5 {
-				c := streamtest.Open(t, p.URL(), streamtest.Query{Topics: []string{"nothing"}})
-				c.System(t, "open")
-				clients = append(clients, c)
-			}
+			p, _ := start(t, forSignals)
+			clients := listeners(t, p)
 			signal(p)
-			for _, c := range clients {
-				assert.EqualValues(t, "shutdown", c.System(t, "drain").System().Reason)
-				_, err := c.Next()
-				assert.ErrorIs(t, err, io.EOF, "a proper end")
-			}
+			sentAway(t, clients)
 			require.NoError(t, p.Wait(), "exit status 0")
 			assert.Len(t, p.Records("stopped"), 1)
 		})
 	}
+	t.Run("the reader of the log goes away, then SIGINT", func(t *testing.T) {
+		t.Parallel()
+		p, _ := start(t, forSignals)
+		clients := listeners(t, p)
+		p.StopReading()
+		streamtest.Open(t, p.URL(), streamtest.Query{}).Close() // its end is logged
+		p.eventually(func() bool {
+			return strings.Contains(p.Do(http.MethodGet, "/metrics").Body, "\nsse_connections_ended_total{reason=\"gone\"} 1\n")
+		}, "its end is not counted")
+		p.Interrupt()
+		sentAway(t, clients)
+		require.NoError(t, p.Wait(), "exit status 0")
+	})
+	t.Run("the terminal goes away", func(t *testing.T) {
+		t.Parallel()
+		p, _ := start(t, forSignals)
+		clients := listeners(t, p)
+		p.Hangup() // by the kernel
+		p.Logged("draining")
+		p.StopReading()
+		p.Hangup() // by the shell
+		sentAway(t, clients)
+		require.NoError(t, p.Wait(), "exit status 0")
+	})
 	t.Run("a second signal", func(t *testing.T) {
 		t.Parallel()
 		p, natsURL := start(t, map[string]string{"DRAIN_TIMEOUT": "1h", "STALL_TIMEOUT": "1h", "MAX_EVENT_BYTES": strconv.Itoa(Large)})
@@ -60,6 +78,31 @@ func RunSignals(t *testing.T, start func(t *testing.T, env map[string]string) (p
 		assert.Equal(t, syscall.SIGTERM, status.Sys().(syscall.WaitStatus).Signal())
 		assert.Empty(t, p.Records("stopped"))
 	})
+}
+
+// forSignals are settings under which nothing but the end comes, and soon.
+var forSignals = map[string]string{"HEARTBEAT_INTERVAL": "1h", "DRAIN_TIMEOUT": "1s"}
+
+// listeners are clients of p that have begun.
+func listeners(t *testing.T, p *Process) []*streamtest.Client {
+	t.Helper()
+	p.WaitReady()
+	clients := make([]*streamtest.Client, 20)
+	for i := range clients {
+		clients[i] = streamtest.Open(t, p.URL(), streamtest.Query{Topics: []string{"nothing"}})
+		clients[i].System(t, "open")
+	}
+	return clients
+}
+
+// sentAway wants that the clients are told, and that they end well.
+func sentAway(t *testing.T, clients []*streamtest.Client) {
+	t.Helper()
+	for _, c := range clients {
+		require.EqualValues(t, "shutdown", c.System(t, "drain").System().Reason)
+		_, err := c.Next()
+		require.ErrorIs(t, err, io.EOF, "a proper end")
+	}
 }
 
 func jetStream(t *testing.T, url string) jetstream.JetStream {
