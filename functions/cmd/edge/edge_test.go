@@ -19,6 +19,7 @@ import (
 	"sluice/publisher/event"
 )
 
+// start starts an edge on the NATS at url.
 func start(t *testing.T, url string, env map[string]string) *cmdtest.Process {
 	t.Helper()
 	vars := map[string]string{"NATS_URL": url, "DRAIN_TIMEOUT": "100ms"} // each stop takes that

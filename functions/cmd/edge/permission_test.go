@@ -9,7 +9,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"sluice/functions/cmd/internal/cmdtest"
 	"sluice/natsembed"
 	"sluice/natsembed/natstest"
 	"sluice/publisher"
@@ -31,7 +30,7 @@ func TestShippedPermissionsAreEnough(t *testing.T) {
 	as := func(user string) string {
 		return strings.Replace(srv.URL(), "nats://", "nats://"+user+":"+user+"_password@", 1)
 	}
-	operator := cmdtest.Start(t, run, map[string]string{"NATS_URL": as("operator")})
+	operator := start(t, as("operator"), nil)
 	operator.WaitReady()
 	publish := srv.Connect(t, nats.UserInfo("publisher", "publisher_password"), nats.CustomInboxPrefix("_INBOX_publisher"), nats.ReconnectBufSize(-1))
 	job := func() publisher.Summary {
@@ -44,8 +43,8 @@ func TestShippedPermissionsAreEnough(t *testing.T) {
 	}
 	before := job()
 
-	p := cmdtest.Start(t, run, map[string]string{
-		"NATS_URL": as("edge"), "NATS_INBOX_PREFIX": "_INBOX_edge", "CREATE_STREAM": "false",
+	p := start(t, as("edge"), map[string]string{
+		"NATS_INBOX_PREFIX": "_INBOX_edge", "CREATE_STREAM": "false",
 		"RING_EVENTS": "2", "HEARTBEAT_INTERVAL": "100ms",
 	})
 	p.WaitReady()
