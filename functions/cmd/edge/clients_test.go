@@ -70,6 +70,10 @@ func testSndbuf(t *testing.T) {
 		conn, err := streamtest.Dial(p.URL(), streamtest.Query{})
 		require.NoError(t, err)
 		defer conn.Close()
+		// The answer's first byte comes after the connection was set up.
+		require.NoError(t, conn.SetReadDeadline(time.Now().Add(natstest.Patience)))
+		_, err = conn.Read(make([]byte, 1))
+		require.NoError(t, err)
 		n, err := unix.GetsockoptInt(accepted(t, conn), unix.SOL_SOCKET, unix.SO_SNDBUF)
 		require.NoError(t, err)
 		return n
