@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,8 +16,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"sluice/functions/stream"
-	"sluice/functions/stream/feed"
 	"sluice/functions/stream/feed/wire"
 	"sluice/functions/stream/sse"
 	"sluice/functions/stream/streamtest"
@@ -56,6 +55,14 @@ func TestBadRequests(t *testing.T) {
 			{"since a negative duration", "since=-5m", "bad_since"},
 			{"since too long ago for a duration", "since=99999999h", "bad_since"},
 			{"since a date", "since=2026-01-02", "bad_since"},
+			{"since days ago that are not whole", "since=1.5d", "bad_since"},
+			{"since days to come", "since=1d-25h", "bad_since"},
+			{"since Unix seconds before the epoch", "since=-1", "bad_since"},
+			{"since Unix seconds of 1970", "since=0", "bad_since"},
+			{"since Unix milliseconds", "since=1764114442000", "bad_since"},
+			{"since more than Unix seconds", "since=9223372036854775807", "bad_since"},
+			{"a bad since before a good last", "since=x&last=1", "bad_since"},
+			{"misspelt", "topics=a", "bad_query"},
 			{"last of none", "last=0", "bad_last"},
 			{"last negative", "last=-1", "bad_last"},
 			{"last of many", "last=1048577", "bad_last"},
@@ -145,14 +152,14 @@ func TestHugeCursor(t *testing.T) {
 // FuzzRequest: any query and any cursor give a JSON error or a stream, and only
 // a good one gets as far as the feed, which here is not ready.
 func FuzzRequest(f *testing.F) {
-	encoder := sse.NewEncoder("EVENTS", 0, 0)
-	fd, err := feed.New(feed.Config{Conn: natstest.Start(f).Connect(f), Wire: encoder})
-	require.NoError(f, err)
-	h := stream.New(stream.Config{Feed: fd, Encoder: encoder})
+	h := unready(f)
 	f.Add("topic=a&topic=b.>&last=5", "")
 	f.Add("topic=..&since=10m", "-1")
 	f.Add("last_event_id=x&format=cloudevents&busy=inband", "0198f5aa-3c1d-8000-8000-00000000002a")
 	f.Add("since=2611-01-01T00:00:00Z&topic=", "\xff")
+	f.Add("since=2026-01-02T15:04:05+02:00&topic[]=a&_=1", "")
+	f.Add("since=7d12h&lastEventId=x&Last-Event-ID=", "")
+	f.Add("topics=a&Topic=b&tpoic=c&topic[0]=d", "")
 	f.Fuzz(func(t *testing.T, query, cursor string) {
 		r := httptest.NewRequest(http.MethodGet, "/stream", nil)
 		r.URL.RawQuery = query
@@ -182,7 +189,15 @@ func FuzzRequest(f *testing.F) {
 		if parseErr != nil {
 			t.Fatalf("%q was accepted: %v", query, parseErr)
 		}
-		for _, topic := range values["topic"] {
+		for name := range values {
+			known := slices.Contains(parameters, name) || slices.Contains(aliases, name) || name == "bust"
+			for _, p := range parameters {
+				if !known && distance(strings.ToLower(name), p) <= 1 {
+					t.Fatalf("%q was ignored and looks like %s", name, p)
+				}
+			}
+		}
+		for _, topic := range slices.Concat(values["topic"], values["topic[]"]) {
 			if topic != "" && event.CheckFilter(topic) != nil {
 				t.Fatalf("the topic %q was accepted", topic)
 			}

@@ -1,10 +1,11 @@
 package stream
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"sluice/functions/access"
@@ -28,18 +29,18 @@ const MaxLast = 1 << 20
 const minYear, maxYear = 1971, 9999
 
 // parse checks the request. Of the starting points only the first one present
-// counts, in the order header, last_event_id, since, last: a browser repeats
-// the URL when it reconnects.
+// counts, also if it is bad, in the order header, last_event_id, since, last: a
+// browser repeats the URL when it reconnects.
 func (h *Handler) parse(r *http.Request) (q request, bad *access.Refusal) {
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return q, badRequest(access.BadQuery, "the query string is malformed")
-	}
-	q.busyInband = query.Get("busy") == "inband"
-	if q.Topics, bad = h.topics(query["topic"]); bad != nil {
+	params, bad := parseQuery(r.URL.RawQuery)
+	if bad != nil {
 		return q, bad
 	}
-	switch format := query.Get("format"); format {
+	q.busyInband = params.Get(paramBusy) == "inband"
+	if q.Topics, bad = h.topics(params.Values[paramTopic]); bad != nil {
+		return q, bad
+	}
+	switch format := params.Get(paramFormat); format {
 	case "":
 		q.Wire = h.cfg.Encoder
 	case "cloudevents":
@@ -47,7 +48,7 @@ func (h *Handler) parse(r *http.Request) (q request, bad *access.Refusal) {
 	default:
 		return q, badRequest(access.BadFormat, "format must be cloudevents or absent")
 	}
-	if q.Start, bad = start(r.Header.Get("Last-Event-ID"), query); bad != nil {
+	if q.Start, bad = start(r.Header.Get("Last-Event-ID"), params); bad != nil {
 		return q, bad
 	}
 	if !h.cfg.Feed.Serves(q.Topics) {
@@ -62,13 +63,7 @@ func badRequest(code access.Code, message string) *access.Refusal {
 }
 
 // topics is what is asked for; without a topic all that the instance serves.
-func (h *Handler) topics(asked []string) (*topics.Set, *access.Refusal) {
-	var filters []string
-	for _, f := range asked {
-		if f != "" {
-			filters = append(filters, f)
-		}
-	}
+func (h *Handler) topics(filters []string) (*topics.Set, *access.Refusal) {
 	if len(filters) == 0 {
 		return h.cfg.Feed.Topics(), nil
 	}
@@ -79,18 +74,15 @@ func (h *Handler) topics(asked []string) (*topics.Set, *access.Refusal) {
 	return set, nil
 }
 
-func start(lastEventID string, query url.Values) (s feed.Start, bad *access.Refusal) {
-	if s.Cursor = lastEventID; s.Cursor == "" {
-		s.Cursor = query.Get("last_event_id")
-	}
-	if s.Cursor != "" {
+func start(lastEventID string, params query) (s feed.Start, bad *access.Refusal) {
+	if s.Cursor = cmp.Or(lastEventID, params.newest(paramCursor)); s.Cursor != "" {
 		return s, nil
 	}
-	if text := query.Get("since"); text != "" {
+	if text := params.Get(paramSince); text != "" {
 		s.Since, bad = since(text, time.Now())
 		return s, bad
 	}
-	if text := query.Get("last"); text != "" {
+	if text := params.Get(paramLast); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 || n > MaxLast {
 			return s, badRequest(access.BadLast, fmt.Sprintf("last must be a whole number from 1 to %d", MaxLast))
@@ -100,15 +92,39 @@ func start(lastEventID string, query url.Values) (s feed.Start, bad *access.Refu
 	return s, nil
 }
 
+// since is a time in Unix seconds, before now, or as in RFC 3339. A space is the
+// + of a zone that was sent as it is.
 func since(text string, now time.Time) (time.Time, *access.Refusal) {
-	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
-		return now.Add(-ago), nil
+	text = strings.ReplaceAll(text, " ", "+")
+	const bits = 40 // far beyond maxYear, and far from an overflow
+	seconds, err := strconv.ParseInt(text, 10, bits)
+	t := time.Unix(seconds, 0).UTC()
+	if err != nil {
+		if ago, err := duration(text); err == nil && ago >= 0 {
+			return now.Add(-ago), nil
+		}
+		t, err = time.Parse(time.RFC3339Nano, strings.ToUpper(text))
 	}
-	t, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil || t.Year() < minYear || t.Year() > maxYear {
-		return t, badRequest(access.BadSince, "since must be a time as in RFC 3339 (2026-01-02T15:04:05Z) or a duration such as 10m")
+		return t, badRequest(access.BadSince,
+			"since must be a time as in RFC 3339 (2026-01-02T15:04:05Z), in Unix seconds, or a duration such as 10m or 7d")
 	}
 	return t, nil
+}
+
+// duration is as in time.ParseDuration, and may begin with whole days.
+func duration(text string) (time.Duration, error) {
+	const day, bits = 24 * time.Hour, 16
+	days, rest, ok := strings.Cut(text, "d")
+	if !ok {
+		return time.ParseDuration(text)
+	}
+	n, err := strconv.ParseUint(days, 10, bits)
+	if err != nil || rest == "" {
+		return time.Duration(n) * day, err
+	}
+	more, err := time.ParseDuration(rest)
+	return time.Duration(n)*day + more, err
 }
 
 // cursor is the request's own cursor if it parses.

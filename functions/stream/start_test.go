@@ -2,6 +2,7 @@ package stream_test
 
 import (
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +51,10 @@ func TestWhereToStart(t *testing.T) {
 		purgeTo(t, log, 21)
 		edge := streamtest.Start(t, ns.URL(), way, smallRing)
 		at := func(seq uint64) string { return storeTime(t, log, seq).UTC().Format(time.RFC3339Nano) }
+		zoned := func(seq uint64) string {
+			return storeTime(t, log, seq).In(time.FixedZone("", 2*3600)).Format(time.RFC3339Nano)
+		}
+		unix := func(after time.Duration) string { return strconv.FormatInt(time.Now().Add(after).Unix(), 10) }
 		ago := func(seq uint64) url.Values {
 			return url.Values{"since": {(time.Since(storeTime(t, log, seq)) + 300*time.Millisecond).String()}, "last": {"1"}}
 		}
@@ -79,6 +84,14 @@ func TestWhereToStart(t *testing.T) {
 			{"in upper case", streamtest.Query{LastID: strings.ToUpper(log.ID(99))}, "complete", "", 99},
 			{"in the URL", streamtest.Query{Params: params("last_event_id", log.ID(30))}, "complete", "", 30},
 			{"the header goes before the URL", streamtest.Query{LastID: log.ID(95), Params: params("last_event_id", log.ID(30))}, "complete", "", 95},
+			{"as event-source-polyfill sends it", streamtest.Query{Params: params("lastEventId", log.ID(30), "last", "3")}, "complete", "", 30},
+			{"as a header's name with hyphens", streamtest.Query{Params: params("last-event-id", log.ID(30), "since", "1h")}, "complete", "", 30},
+			{"as the header's name", streamtest.Query{Params: params("Last-Event-ID", log.ID(30))}, "complete", "", 30},
+			{"what a library adds goes before the page's own", streamtest.Query{Params: params("last_event_id", log.ID(30), "lastEventId", log.ID(95))}, "complete", "", 95},
+			{"what a library adds goes before what it added", streamtest.Query{Params: url.Values{"lastEventId": {log.ID(30), log.ID(95), ""}}}, "complete", "", 95},
+			{"the header goes before what a library adds", streamtest.Query{LastID: log.ID(95), Params: params("lastEventId", log.ID(30))}, "complete", "", 95},
+			{"a bad one of a library too", streamtest.Query{Params: params("lastEventId", "-1", "last_event_id", log.ID(30), "last", "3")}, "gap", "unknown", 100},
+			{"an empty one is absent", streamtest.Query{Params: params("lastEventId", "", "last_event_id", log.ID(30))}, "complete", "", 30},
 			{"a bad header too", streamtest.Query{LastID: "-1", Params: params("last_event_id", log.ID(30))}, "gap", "unknown", 100},
 			{"the cursor goes before since and last", streamtest.Query{Params: params("last_event_id", log.ID(95), "since", "1h", "last", "3")}, "complete", "", 95},
 			{"expired", streamtest.Query{LastID: log.ID(19)}, "gap", "expired", 20},
@@ -91,6 +104,13 @@ func TestWhereToStart(t *testing.T) {
 			{"last has no more than the ring", streamtest.Query{Params: params("last", "50")}, "none", "", 84},
 			{"last of nothing", streamtest.Query{Topics: []string{"c"}, Params: params("last", "5")}, "none", "", 100},
 			{"since a time in the log", streamtest.Query{Params: params("since", at(50))}, "complete", "", 49},
+			{"since a time in another zone, its + sent as it is", streamtest.Query{Params: params("since", strings.ReplaceAll(zoned(50), "+", " "))}, "complete", "", 49},
+			{"since a time in another zone", streamtest.Query{Params: params("since", zoned(50))}, "complete", "", 49},
+			{"since a time in lower case", streamtest.Query{Params: params("since", strings.ToLower(at(50)))}, "complete", "", 49},
+			{"since days before the log's start", streamtest.Query{Params: params("since", "7d")}, "gap", "expired", 20},
+			{"since days and hours", streamtest.Query{Params: params("since", "1d12h")}, "gap", "expired", 20},
+			{"since Unix seconds before the log's start", streamtest.Query{Params: params("since", unix(-time.Hour))}, "gap", "expired", 20},
+			{"since Unix seconds to come", streamtest.Query{Params: params("since", unix(time.Hour))}, "complete", "", 100},
 			{"since a duration", streamtest.Query{}, "complete", "", 49},
 			{"since a time in the ring", streamtest.Query{Params: params("since", at(95))}, "complete", "", before(t, log, 95)},
 			{"since before the log's start", streamtest.Query{Params: params("since", "1h")}, "gap", "expired", 20},
