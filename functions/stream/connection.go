@@ -95,7 +95,7 @@ func (h *Handler) serveDirect(w http.ResponseWriter, r *http.Request, c *connect
 // End is how a stream went.
 type End struct {
 	// Reason is why it ended, as in the log and in sse_connections_ended_total;
-	// of a request that was refused the code of the refusal.
+	// of a request that was refused the code of the refusal, of HEAD "head".
 	Reason string
 	LastID event.ID // position up to which everything was written
 	Sent   uint64   // events written

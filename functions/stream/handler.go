@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"sluice/functions/access"
+	"sluice/functions/stream/feed"
 	"sluice/functions/stream/feed/fanout"
 	"sluice/functions/stream/feed/wire"
 	"sluice/functions/stream/socket"
@@ -25,7 +26,7 @@ const maxAgeSpread = 0.1
 // sends away because it stops.
 const awayRetry = time.Second
 
-// Handler serves GET /stream. Make one with New.
+// Handler serves GET and HEAD of /stream. Make one with New.
 type Handler struct {
 	cfg   Config
 	gate  *access.Gate
@@ -83,6 +84,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, r, &q, bad)
 		return
 	}
+	if r.Method == http.MethodHead {
+		grant.Release()
+		h.head(w, r, &q)
+		return
+	}
 	c := &connection{handler: h, grant: grant, request: q.line(r), began: time.Now(), way: throughHTTP}
 	if !h.cfg.ThroughHTTP && socket.CanTake(w, r) {
 		c.way = direct
@@ -102,6 +108,18 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	} else {
 		h.serveHTTP(w, r, c)
 	}
+}
+
+// head answers HEAD as GET would be answered: what a GET finds only when it looks
+// into the log is not looked for.
+func (h *Handler) head(w http.ResponseWriter, r *http.Request, q *request) {
+	if !h.cfg.Feed.Status().Loaded {
+		h.fail(w, r, q, feed.ErrNotReady)
+		return
+	}
+	defer end(r.Context(), End{Reason: "head"})
+	setHeaders(w.Header(), connectionHeader(r))
+	w.WriteHeader(http.StatusOK)
 }
 
 // fail answers a request that could not be subscribed.

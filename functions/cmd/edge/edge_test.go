@@ -144,8 +144,8 @@ func TestUnknownPathsAndMethodsGetJSON(t *testing.T) {
 		{"unknown path", http.MethodGet, "/nothing", http.StatusNotFound, "", "not_found"},
 		{"path with dots", http.MethodGet, "/stream/../../etc/passwd", http.StatusNotFound, "", "not_found"},
 		{"path in capitals", http.MethodGet, "/STREAM", http.StatusNotFound, "", "not_found"},
-		{"POST", http.MethodPost, "/stream", http.StatusMethodNotAllowed, "GET, OPTIONS", "method_not_allowed"},
-		{"HEAD of a stream", http.MethodHead, "/stream", http.StatusMethodNotAllowed, "GET, OPTIONS", ""},
+		{"POST", http.MethodPost, "/stream", http.StatusMethodNotAllowed, "GET, HEAD, OPTIONS", "method_not_allowed"},
+		{"HEAD of a stream's bad topic", http.MethodHead, "/stream?topic=..", http.StatusBadRequest, "", ""},
 		{"unknown method", "BREW", "/health", http.StatusMethodNotAllowed, "GET, HEAD, OPTIONS", "method_not_allowed"},
 		{"bad topic", http.MethodGet, "/stream?topic=..", http.StatusBadRequest, "", "bad_topic"},
 	} {

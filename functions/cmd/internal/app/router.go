@@ -28,6 +28,7 @@ func (a *app) routes() http.Handler {
 	}
 	if a.handler != nil {
 		r.Handler(http.MethodGet, "/stream", a.handler)
+		r.Handler(http.MethodHead, "/stream", a.handler)
 	}
 	if a.Console {
 		console.Register(r)
