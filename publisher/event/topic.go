@@ -16,6 +16,9 @@ const (
 	MaxTopicBytes = MaxTokens*MaxTokenBytes + MaxTokens - 1
 )
 
+// TopicGrammar is what CheckTopic accepts, in words.
+const TopicGrammar = "1 to 16 tokens of 1 to 64 characters from A-Z a-z 0-9 _ -, joined by dots"
+
 // SubjectPrefix is what every event's NATS subject begins with.
 const SubjectPrefix = "events."
 

@@ -1,6 +1,7 @@
 package reader
 
 import (
+	"log/slog"
 	"time"
 
 	"sluice/functions/stream/feed/eventlog"
@@ -68,3 +69,12 @@ func (e *Evidence) Clears(pos event.ID) bool {
 	e.e.spend()
 	return e.e.clears(pos)
 }
+
+// Strays are what a reader says of events without a topic.
+type Strays struct{ s strays }
+
+// NewStrays warns as New's reader does.
+func NewStrays(logger *slog.Logger) *Strays { return &Strays{newStrays(logger)} }
+
+// Note is for one event.
+func (s *Strays) Note(subject string) { s.s.note(subject) }

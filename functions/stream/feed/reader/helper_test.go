@@ -36,16 +36,21 @@ type rig struct {
 	why    restarts
 }
 
-// restarts is a logger's handler that keeps why a reader restarted.
+// restarts is a logger's handler that keeps why a reader restarted, and the
+// examples of events without a topic that it warned of.
 type restarts struct {
 	slog.Handler
-	reasons chan error
+	reasons  chan error
+	examples chan string
 }
 
 func (h restarts) Handle(ctx context.Context, r slog.Record) error {
 	r.Attrs(func(a slog.Attr) bool {
 		if err, ok := a.Value.Any().(error); ok {
 			h.reasons <- err
+		}
+		if a.Key == "example" {
+			h.examples <- a.Value.String()
 		}
 		return true
 	})
@@ -64,7 +69,7 @@ func runAs(t *testing.T, newReader func(reader.Config) *reader.Reader, log *feed
 	t.Helper()
 	r := &rig{
 		Log: log, t: t, line: feedtest.NewLine(t, log.Server), ring: ring.New(1<<16, 1<<30),
-		why: restarts{slog.NewTextHandler(t.Output(), nil), make(chan error, 1000)},
+		why: restarts{slog.NewTextHandler(t.Output(), nil), make(chan error, 1000), make(chan string, 1000)},
 	}
 	if len(subjects) == 0 {
 		subjects = []string{event.AllSubjects}

@@ -48,7 +48,8 @@ type Reader struct {
 	short    time.Time // since when the log ends before our position; zero when it does not
 	heard    time.Time // when the consumer gave a sign of life
 	evidence evidence
-	said     string        // why it restarted last, as logged; "" since it reads
+	said     string // why it restarted last, as logged; "" since it reads
+	strays   strays
 	loaded   chan struct{} // closed when the ring is loaded
 
 	mu     sync.Mutex
@@ -64,7 +65,9 @@ type Status struct {
 }
 
 // New makes a reader; Run reads.
-func New(cfg Config) *Reader { return &Reader{cfg: cfg, timing: usual, loaded: make(chan struct{})} }
+func New(cfg Config) *Reader {
+	return &Reader{cfg: cfg, timing: usual, strays: newStrays(cfg.Logger), loaded: make(chan struct{})}
+}
 
 // Loaded is closed when the ring holds the newest events for the first time.
 func (r *Reader) Loaded() <-chan struct{} { return r.loaded }

@@ -34,7 +34,7 @@ func (r *Reader) handle(ctx context.Context, tail *eventlog.Tail, m eventlog.Arr
 	case err != nil:
 		return err
 	case d.IsEvent:
-		return r.event(ctx, tail, &d.Message)
+		return r.event(ctx, tail, m.Subject, &d.Message)
 	case d.Scanned != event.ID{}:
 		return r.advance(ctx, tail, d.Scanned)
 	}
@@ -42,12 +42,12 @@ func (r *Reader) handle(ctx context.Context, tail *eventlog.Tail, m eventlog.Arr
 }
 
 // event puts one event into the ring.
-func (r *Reader) event(ctx context.Context, tail *eventlog.Tail, m *wire.Message) error {
+func (r *Reader) event(ctx context.Context, tail *eventlog.Tail, subject string, m *wire.Message) error {
 	if err := r.jump(ctx, tail, m.ID.Seq); err != nil {
 		return err
 	}
 	if m.Topic == "" {
-		// A subject outside the topic grammar: nobody can have asked for it.
+		r.strays.note(subject)
 		r.cfg.Metrics.NoTopic()
 		r.cfg.Ring.Advance(m.ID)
 		return nil
