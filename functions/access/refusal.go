@@ -17,6 +17,7 @@ const (
 	BadTopic           Code = "bad_topic"
 	BadFormat          Code = "bad_format"
 	BadSince           Code = "bad_since"
+	BadFrom            Code = "bad_from"
 	BadLast            Code = "bad_last"
 	TopicNotServed     Code = "topic_not_served"
 	TooManyConnections Code = "too_many_connections"
@@ -27,7 +28,7 @@ const (
 
 // codes are those that a Gate's metric shows from the start.
 var codes = []Code{
-	BadQuery, BadTopic, BadFormat, BadSince, BadLast, TopicNotServed,
+	BadQuery, BadTopic, BadFormat, BadSince, BadFrom, BadLast, TopicNotServed,
 	TooManyConnections, LowMemory, NotReady, Draining,
 }
 

@@ -63,6 +63,8 @@ func TestBadRequests(t *testing.T) {
 			{"since more than Unix seconds", "since=9223372036854775807", "bad_since"},
 			{"a bad since before a good last", "since=x&last=1", "bad_since"},
 			{"misspelt", "topics=a", "bad_query"},
+			{"from the end", "from=end", "bad_from"},
+			{"from the start in capitals", "from=START", "bad_from"},
 			{"last of none", "last=0", "bad_last"},
 			{"last negative", "last=-1", "bad_last"},
 			{"last of many", "last=1048577", "bad_last"},
@@ -159,6 +161,7 @@ func FuzzRequest(f *testing.F) {
 	f.Add("since=2611-01-01T00:00:00Z&topic=", "\xff")
 	f.Add("since=2026-01-02T15:04:05+02:00&topic[]=a&_=1", "")
 	f.Add("since=7d12h&lastEventId=x&Last-Event-ID=", "")
+	f.Add("from=start&last=1", "")
 	f.Add("topics=a&Topic=b&tpoic=c&topic[0]=d", "")
 	f.Fuzz(func(t *testing.T, query, cursor string) {
 		r := httptest.NewRequest(http.MethodGet, "/stream", nil)

@@ -15,6 +15,7 @@ const (
 	paramTopic  = "topic"
 	paramCursor = "last_event_id"
 	paramSince  = "since"
+	paramFrom   = "from"
 	paramLast   = "last"
 	paramFormat = "format"
 	paramBusy   = "busy"
@@ -31,6 +32,7 @@ var parameters = []struct {
 	{name: paramTopic, also: []string{"topic[]"}},
 	{name: paramCursor, also: []string{"lastEventId", "last-event-id", "Last-Event-ID"}},
 	{name: paramSince},
+	{name: paramFrom},
 	{name: paramLast},
 	{name: paramFormat},
 	{name: paramBusy},

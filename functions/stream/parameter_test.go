@@ -23,7 +23,7 @@ import (
 
 // parameters are ours, and aliases what clients send for them.
 var (
-	parameters = []string{"topic", "last_event_id", "since", "last", "format", "busy"}
+	parameters = []string{"topic", "last_event_id", "since", "from", "last", "format", "busy"}
 	aliases    = []string{"topic[]", "lastEventId", "last-event-id", "Last-Event-ID"}
 )
 
@@ -55,7 +55,7 @@ func TestAMisspeltParameterIsToldTheRightOne(t *testing.T) {
 		{"Topic[]", "topic"}, {"tpoic", "topic"}, {"topc", "topic"}, {"topik", "topic"}, {" topic", "topic"}, {"topic1", "topic"},
 		{"lastEventID", "last_event_id"}, {"LAST_EVENT_ID", "last_event_id"}, {"lasteventid", "last_event_id"},
 		{"last_event_ids", "last_event_id"}, {"Last-Event-Id", "last_event_id"}, {"lastEventsId", "last_event_id"},
-		{"Since", "since"}, {"sicne", "since"}, {"Last", "last"}, {"lst", "last"}, {"formats", "format"}, {"Busy", "busy"},
+		{"Since", "since"}, {"sicne", "since"}, {"From", "from"}, {"form", "from"}, {"Last", "last"}, {"lst", "last"}, {"formats", "format"}, {"Busy", "busy"},
 	} {
 		t.Run(tt.sent, func(t *testing.T) {
 			status, code, message := answer(h, "topic=a&"+url.QueryEscape(tt.sent)+"=x")

@@ -66,7 +66,7 @@ func TestEveryRefusalIsToldAndCountedByItsCode(t *testing.T) {
 		o.Stream.MaxConnections = 1
 	}).edge
 	r := &refusals{behind(t, edge.Handler, nil), func(t *testing.T) map[string]int { return values(t, reg, "sse_requests_refused_total") }}
-	require.Len(t, r.counts(t), 10)
+	require.Len(t, r.counts(t), 11)
 
 	for _, tt := range []struct {
 		code   access.Code
@@ -77,6 +77,7 @@ func TestEveryRefusalIsToldAndCountedByItsCode(t *testing.T) {
 		{access.BadTopic, 400, url.Values{"topic": {".."}}},
 		{access.BadFormat, 400, url.Values{"format": {"xml"}}},
 		{access.BadSince, 400, url.Values{"since": {"yesterday"}}},
+		{access.BadFrom, 400, url.Values{"from": {"5"}}},
 		{access.BadLast, 400, url.Values{"last": {"0"}}},
 		{access.TopicNotServed, 404, url.Values{"topic": {"b"}}},
 	} {

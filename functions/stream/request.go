@@ -29,7 +29,7 @@ const MaxLast = 1 << 20
 const minYear, maxYear = 1971, 9999
 
 // parse checks the request. Of the starting points only the first one present
-// counts, also if it is bad, in the order header, last_event_id, since, last: a
+// counts, also if it is bad, in the order header, last_event_id, since, from, last: a
 // browser repeats the URL when it reconnects.
 func (h *Handler) parse(r *http.Request) (q request, bad *access.Refusal) {
 	params, bad := parseQuery(r.URL.RawQuery)
@@ -81,6 +81,13 @@ func start(lastEventID string, params query) (s feed.Start, bad *access.Refusal)
 	if text := params.Get(paramSince); text != "" {
 		s.Since, bad = since(text, time.Now())
 		return s, bad
+	}
+	if text := params.Get(paramFrom); text != "" {
+		if text != "start" {
+			return s, badRequest(access.BadFrom, "from must be start or absent")
+		}
+		s.Oldest = true
+		return s, nil
 	}
 	if text := params.Get(paramLast); text != "" {
 		n, err := strconv.Atoi(text)

@@ -25,6 +25,8 @@ type Start struct {
 	Cursor string
 	// Since asks for the events stored at that time or later.
 	Since time.Time
+	// Oldest asks for all that is kept.
+	Oldest bool
 	// Last asks for the newest so many events in the ring.
 	Last int
 }
@@ -82,6 +84,8 @@ func (f *Feed) resolve(ctx context.Context, req Request) (event.ID, wire.Open, e
 		return f.resume(ctx, id)
 	case !start.Since.IsZero():
 		return f.since(ctx, start.Since)
+	case start.Oldest:
+		return f.oldest(ctx)
 	case start.Last > 0:
 		return f.ring.Last(start.Last, req.Topics), wire.Open{Resumed: wire.ResumedNone}, nil
 	}
@@ -187,6 +191,13 @@ func (f *Feed) since(ctx context.Context, t time.Time) (event.ID, wire.Open, err
 		return event.ID{}, wire.Open{}, err
 	}
 	return pos, complete, nil
+}
+
+// oldest begins before the oldest event that is kept. What was removed before
+// that was not asked for.
+func (f *Feed) oldest(ctx context.Context) (event.ID, wire.Open, error) {
+	now, err := f.log.State(ctx, time.Now())
+	return now.Oldest(), complete, err
 }
 
 // endsBefore asks whether the log ends before a position. What is known of it
