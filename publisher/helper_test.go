@@ -40,7 +40,7 @@ func options(t testing.TB, srv connector, change ...func(*publisher.Options)) pu
 	o := publisher.Options{
 		Conn:   srv.Connect(t, nats.ReconnectBufSize(-1)),
 		Create: true,
-		Log:    slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, c := range change {
 		c(&o)

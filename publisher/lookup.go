@@ -48,7 +48,7 @@ func (p *Publisher) lookUp(ctx context.Context) error {
 		backoff.WithBackOff(retry.Until(p.opts.Timeout)),
 		backoff.WithMaxElapsedTime(0), // the back-off knows
 		backoff.WithNotify(func(err error, wait time.Duration) {
-			p.opts.Log.Warn("JetStream does not answer for the stream, trying again", "stream", p.opts.Stream,
+			p.opts.Logger.Warn("JetStream does not answer for the stream, trying again", "stream", p.opts.Stream,
 				"err", err, "wait", wait.Round(time.Millisecond), "timeout", p.opts.Timeout)
 		}))
 	if err != nil {
@@ -57,7 +57,7 @@ func (p *Publisher) lookUp(ctx context.Context) error {
 	if p.opts.Create {
 		want := p.wanted()
 		for _, s := range event.Surprises(&info.Config, &want) {
-			p.opts.Log.Warn("the stream is used as it is", "stream", p.opts.Stream, "but", s)
+			p.opts.Logger.Warn("the stream is used as it is", "stream", p.opts.Stream, "but", s)
 		}
 	}
 	p.startSeq = info.State.LastSeq

@@ -60,8 +60,8 @@ type Options struct {
 	// Every is the declared period of the job that runs the publisher, 0 for
 	// none.
 	Every time.Duration
-	// Log gets retries at warn, failed events at error. nil is silent.
-	Log *slog.Logger
+	// Logger gets retries at warn, failed events at error. nil is silent.
+	Logger *slog.Logger
 }
 
 // complete fills in the defaults and checks the rest.
@@ -74,7 +74,7 @@ func (o *Options) complete() error {
 	o.ConflictTimeout = cmp.Or(o.ConflictTimeout, DefaultConflictTimeout)
 	o.DrainTimeout = cmp.Or(o.DrainTimeout, DefaultDrainTimeout)
 	o.Name = cmp.Or(o.Name, event.DefaultProducer)
-	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	if o.Conn == nil {
 		return errors.New("publisher: Options.Conn is nil")
 	}

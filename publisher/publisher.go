@@ -181,9 +181,9 @@ const maxFailuresLogged = 20
 func (p *Publisher) logFailure(msg string, args ...any) {
 	switch n := p.failuresLogged.Add(1); {
 	case n < maxFailuresLogged:
-		p.opts.Log.Error(msg, args...)
+		p.opts.Logger.Error(msg, args...)
 	case n == maxFailuresLogged:
-		p.opts.Log.Error(msg, append(args, "note", "later failures are counted and not logged")...)
+		p.opts.Logger.Error(msg, append(args, "note", "later failures are counted and not logged")...)
 	}
 }
 

@@ -190,7 +190,7 @@ func TestNewWaitsForJetStreamUntilItsTimeout(t *testing.T) {
 }
 
 func BenchmarkPublish(b *testing.B) {
-	p := start(b, natstest.Start(b), func(o *publisher.Options) { o.Log = nil })
+	p := start(b, natstest.Start(b), func(o *publisher.Options) { o.Logger = nil })
 	e := publisher.Event{Topic: "metric.cpu_usage", Data: []byte(`{"type":"metric","name":"cpu_usage","value":45.2}`)}
 	b.ReportAllocs()
 	for b.Loop() {

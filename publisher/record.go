@@ -79,7 +79,7 @@ func (r *record) write(ctx context.Context) {
 		}
 	}
 	if err != nil && asked.Err() == nil {
-		r.p.opts.Log.Debug("the producer's record is not written", "bucket", event.ProducersBucket,
+		r.p.opts.Logger.Debug("the producer's record is not written", "bucket", event.ProducersBucket,
 			"err", cmp.Or(context.Cause(r.p.records), err))
 	}
 }

@@ -272,7 +272,7 @@ func TestResultsAgreeWithTheLog(t *testing.T) {
 
 		var conn *nats.Conn
 		o := options(t, srv, func(o *publisher.Options) {
-			o.MaxEventBytes, o.Log = 10_000, nil
+			o.MaxEventBytes, o.Logger = 10_000, nil
 			o.MaxPending = rapid.IntRange(1, 5).Draw(rt, "max pending")
 			conn = o.Conn
 		})

@@ -147,7 +147,7 @@ func (s *sender) planRetry() {
 	if text := s.cause.Error(); text != s.warned {
 		s.warned, level = text, slog.LevelWarn // once per outage and cause
 	}
-	s.p.opts.Log.Log(context.Background(), level, "events wait to be published again", "pending", len(s.backlog),
+	s.p.opts.Logger.Log(context.Background(), level, "events wait to be published again", "pending", len(s.backlog),
 		"wait", wait.Round(time.Millisecond), "PUBLISH_TIMEOUT", s.p.opts.Timeout, "err", s.cause)
 	s.phase = waiting
 	s.retry.Reset(wait)
@@ -245,7 +245,7 @@ func (s *sender) drain(err error) {
 // resume sends everything again.
 func (s *sender) resume() {
 	if s.warned != "" {
-		s.p.opts.Log.Info("the log acknowledges events again")
+		s.p.opts.Logger.Info("the log acknowledges events again")
 	}
 	s.phase, s.stalled, s.warned = flowing, time.Time{}, ""
 	s.backoff.Reset()
@@ -262,7 +262,7 @@ func (s *sender) abandon() {
 		s.p.settle(it, Result{Err: err})
 	}
 	if len(pending) > 0 {
-		s.p.opts.Log.Error("events given up", "count", len(pending), "err", err)
+		s.p.opts.Logger.Error("events given up", "count", len(pending), "err", err)
 	}
 }
 

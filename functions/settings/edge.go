@@ -20,7 +20,7 @@ type Edge struct {
 
 	Functions []string `env:"FUNCTIONS" default:"stream,health" group:"Server" help:"What this process serves, comma separated: stream, health, console. /livez and /readyz are always there."`
 
-	Serve       struct{} `cmd:"" default:"1" help:"Serve until SIGTERM or SIGINT."`
+	Serve       struct{} `cmd:"" default:"1" help:"Serve until SIGTERM, SIGINT or SIGHUP."`
 	Healthcheck struct {
 		Ready bool `help:"Ask /readyz instead of /livez."`
 	} `cmd:"" help:"Ask the process on PORT whether it lives; exits 0 if so."`

@@ -37,7 +37,7 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 	if command == "healthcheck" {
 		return healthcheck(ctx, cfg)
 	}
-	log := app.NewLog(stderr, cfg.Server.LogLevel)
+	log := app.NewLogger(stderr, cfg.Server.LogLevel)
 	conn, err := connect(cfg, log)
 	if err != nil {
 		return err
@@ -51,14 +51,14 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 		Conn:         conn,
 		CreateStream: cfg.NATS.CreateStream,
 		Replicas:     cfg.NATS.Replicas,
-		Log:          log,
+		Logger:       log,
 	})
 }
 
 // connect returns at once, whether NATS is there or not.
-func connect(cfg *settings.Edge, log *slog.Logger) (*nats.Conn, error) {
+func connect(cfg *settings.Edge, logger *slog.Logger) (*nats.Conn, error) {
 	servers := cfg.NATS.Servers()
-	opts := append(app.ConnectOptions("sluice-edge", servers, log), nats.CustomInboxPrefix(cfg.NATS.InboxPrefix))
+	opts := append(app.ConnectOptions("sluice-edge", servers, logger), nats.CustomInboxPrefix(cfg.NATS.InboxPrefix))
 	if cfg.NATS.Creds != "" {
 		opts = append(opts, nats.UserCredentials(cfg.NATS.Creds))
 	}

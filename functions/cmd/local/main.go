@@ -34,7 +34,7 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 	if done || err != nil {
 		return err
 	}
-	log := app.NewLog(stderr, cfg.Server.LogLevel)
+	log := app.NewLogger(stderr, cfg.Server.LogLevel)
 	server, err := natsembed.Start(ctx, natsembed.Options{
 		StoreDir: cfg.Embedded.StoreDir, Port: cfg.Embedded.NATSPort, Logger: log.With("part", "nats"),
 	})
@@ -66,7 +66,7 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 		CreateStream:   true,
 		Replicas:       1,
 		EndWithClients: true,
-		Log:            log,
+		Logger:         log,
 		Ready:          ready,
 	})
 }

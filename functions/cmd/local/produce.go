@@ -20,19 +20,19 @@ const (
 )
 
 // produce publishes invented events until ctx ends, over every failure.
-func produce(ctx context.Context, server *natsembed.Server, events *settings.Log, log *slog.Logger) {
-	log = log.With("part", "demo")
+func produce(ctx context.Context, server *natsembed.Server, events *settings.Log, logger *slog.Logger) {
+	logger = logger.With("part", "demo")
 	for ctx.Err() == nil {
 		// A publisher wants a connection of its own.
-		conn, err := server.Connect(app.ConnectOptions("sluice-demo", embedded, log)...)
+		conn, err := server.Connect(app.ConnectOptions("sluice-demo", embedded, logger)...)
 		if err == nil {
-			err = publish(ctx, conn, events, log)
+			err = publish(ctx, conn, events, logger)
 			app.Close(conn)
 		}
 		if err == nil || ctx.Err() != nil {
 			continue
 		}
-		log.Warn("the demo producer starts anew", "err", err, "wait", demoPause)
+		logger.Warn("the demo producer starts anew", "err", err, "wait", demoPause)
 		select {
 		case <-time.After(demoPause):
 		case <-ctx.Done():
@@ -40,9 +40,9 @@ func produce(ctx context.Context, server *natsembed.Server, events *settings.Log
 	}
 }
 
-func publish(ctx context.Context, conn *nats.Conn, events *settings.Log, log *slog.Logger) error {
+func publish(ctx context.Context, conn *nats.Conn, events *settings.Log, logger *slog.Logger) error {
 	p, err := publisher.New(ctx, publisher.Options{
-		Conn: conn, Stream: events.Stream, Create: true, Limits: events.Limits(1), MaxEventBytes: events.MaxEventBytes, Log: log,
+		Conn: conn, Stream: events.Stream, Create: true, Limits: events.Limits(1), MaxEventBytes: events.MaxEventBytes, Logger: logger,
 	})
 	if err != nil {
 		return err

@@ -83,7 +83,7 @@ func TestSettingsReachThePublisher(t *testing.T) {
 		Stream: "ENV", Name: "env", Every: time.Minute, MaxEventBytes: 99, MaxPending: 5,
 		Timeout: 6 * time.Second, AckTimeout: 7 * time.Second, DrainTimeout: 8 * time.Second,
 		Limits: event.StreamLimits{MaxAge: time.Hour, MaxBytes: 9, MaxMsgBytes: 99, Replicas: 3, Duplicates: 2 * time.Minute},
-		Log:    log,
+		Logger: log,
 	}, options(read(env, "stdin"), nil, log))
 
 	cfg := read(env, "stdin", "--stream=FLAG", "--create-stream", "--name=flag", "--count=1")

@@ -28,7 +28,7 @@ const (
 
 // connect tries to reach NATS until CONNECT_TIMEOUT. The connection then
 // reconnects for ever; the publisher decides when to give up.
-func connect(ctx context.Context, cfg *settings.Publisher, log *slog.Logger) (*nats.Conn, error) {
+func connect(ctx context.Context, cfg *settings.Publisher, logger *slog.Logger) (*nats.Conn, error) {
 	opts := []nats.Option{
 		nats.Name("sluice-publisher " + cfg.ProducerName()),
 		nats.Timeout(dialTimeout),
@@ -41,15 +41,15 @@ func connect(ctx context.Context, cfg *settings.Publisher, log *slog.Logger) (*n
 		nats.ReconnectBufSize(-1), // see publisher.Options.Conn
 		nats.CustomInboxPrefix(cfg.NATS.InboxPrefix),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			log.Debug("NATS reports", "err", err)
+			logger.Debug("NATS reports", "err", err)
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil { // nil is the end of the run
-				log.Warn("disconnected from NATS", "err", err)
+				logger.Warn("disconnected from NATS", "err", err)
 			}
 		}),
 		nats.ReconnectHandler(func(c *nats.Conn) {
-			log.Info("reconnected to NATS", "url", c.ConnectedUrlRedacted())
+			logger.Info("reconnected to NATS", "url", c.ConnectedUrlRedacted())
 		}),
 	}
 	if cfg.NATS.Creds != "" {
@@ -66,7 +66,7 @@ func connect(ctx context.Context, cfg *settings.Publisher, log *slog.Logger) (*n
 		backoff.WithBackOff(retry.Until(cfg.Publish.ConnectTimeout)),
 		backoff.WithMaxElapsedTime(0), // the back-off knows
 		backoff.WithNotify(func(err error, wait time.Duration) {
-			log.Warn("NATS is not reachable, trying again", "NATS_URL", where, "err", err,
+			logger.Warn("NATS is not reachable, trying again", "NATS_URL", where, "err", err,
 				"wait", wait.Round(time.Millisecond), "CONNECT_TIMEOUT", cfg.Publish.ConnectTimeout)
 		}))
 	switch {

@@ -61,13 +61,13 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 }
 
 // publish connects and runs the chosen source to its end.
-func publish(ctx context.Context, cfg *settings.Publisher, stdin io.Reader, log *slog.Logger) (publisher.Summary, error) {
-	conn, err := connect(ctx, cfg, log)
+func publish(ctx context.Context, cfg *settings.Publisher, stdin io.Reader, logger *slog.Logger) (publisher.Summary, error) {
+	conn, err := connect(ctx, cfg, logger)
 	if err != nil {
 		return publisher.Summary{}, err
 	}
 	defer conn.Close()
-	p, err := publisher.New(ctx, options(cfg, conn, log))
+	p, err := publisher.New(ctx, options(cfg, conn, logger))
 	if err != nil {
 		return publisher.Summary{}, err
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // options is how the settings have the events published.
-func options(cfg *settings.Publisher, conn *nats.Conn, log *slog.Logger) publisher.Options {
+func options(cfg *settings.Publisher, conn *nats.Conn, logger *slog.Logger) publisher.Options {
 	return publisher.Options{
 		Conn:          conn,
 		Stream:        cfg.Log.Stream,
@@ -27,7 +27,7 @@ func options(cfg *settings.Publisher, conn *nats.Conn, log *slog.Logger) publish
 		DrainTimeout:  cfg.Publish.DrainTimeout,
 		Name:          cfg.ProducerName(),
 		Every:         cfg.Publish.Every,
-		Log:           log,
+		Logger:        logger,
 	}
 }
 

@@ -32,7 +32,7 @@ type Options struct {
 	// EndWithClients lets a stop end as soon as the clients are gone: there is no
 	// load balancer that has to notice.
 	EndWithClients bool
-	Log            *slog.Logger
+	Logger         *slog.Logger
 	// Ready is called once, with the address that is listened on, when the
 	// process can serve from the log. It must not block.
 	Ready func(net.Addr)
@@ -75,7 +75,7 @@ func newApp(o Options) (*app, error) {
 		Instance:     a.instance,
 		Version:      version(),
 		Console:      o.Console,
-		Logger:       o.Log,
+		Logger:       o.Logger,
 	}
 	if a.feed != nil {
 		cfg.Local = a.local
@@ -102,7 +102,7 @@ func (a *app) newStream() error {
 		Clients:           func() int { return a.health.Clients() },
 		Wire:              encoder,
 		Shards:            s.Feed.Shards,
-		Logger:            a.Log,
+		Logger:            a.Logger,
 		Registry:          a.metrics,
 	})
 	if err != nil {
@@ -111,7 +111,7 @@ func (a *app) newStream() error {
 	a.handler = stream.New(stream.Config{
 		Feed:           a.feed,
 		Encoder:        encoder,
-		Logger:         a.Log,
+		Logger:         a.Logger,
 		Registry:       a.metrics,
 		MaxConnections: s.Server.MaxConnections,
 		MaxAge:         s.Client.MaxAge,

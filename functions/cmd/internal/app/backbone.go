@@ -37,7 +37,7 @@ const (
 // ConnectOptions are the options of a process's connection to NATS: it comes
 // up whenever NATS does, stays for ever, and tells log how it goes. servers is
 // NATS_URL without secrets.
-func ConnectOptions(name, servers string, log *slog.Logger) []nats.Option {
+func ConnectOptions(name, servers string, logger *slog.Logger) []nats.Option {
 	var failing complaint
 	return []nats.Option{
 		nats.Name(name),
@@ -54,24 +54,24 @@ func ConnectOptions(name, servers string, log *slog.Logger) []nats.Option {
 		nats.DrainTimeout(drainWait),
 		nats.ConnectHandler(func(c *nats.Conn) {
 			failing.over()
-			log.Info("connected to NATS", "url", servers, "server", c.ConnectedServerName())
+			logger.Info("connected to NATS", "url", servers, "server", c.ConnectedServerName())
 		}),
 		nats.ReconnectHandler(func(c *nats.Conn) {
 			failing.over()
-			log.Info("reconnected to NATS", "url", servers, "server", c.ConnectedServerName())
+			logger.Info("reconnected to NATS", "url", servers, "server", c.ConnectedServerName())
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil { // nil is the end of the process
-				log.Warn("disconnected from NATS", "err", err)
+				logger.Warn("disconnected from NATS", "err", err)
 			}
 		}),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
 			if failing.due() {
-				log.Warn("NATS is not reachable, trying on; until it is, this process is live but not ready", "NATS_URL", servers, "err", err)
+				logger.Warn("NATS is not reachable, trying on; until it is, this process is live but not ready", "NATS_URL", servers, "err", err)
 			}
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			log.Warn("NATS reports", "err", err)
+			logger.Warn("NATS reports", "err", err)
 		}),
 	}
 }
@@ -114,7 +114,7 @@ func (a *app) ensureStream(ctx context.Context) bool {
 		return struct{}{}, a.lookUpStream(ctx)
 	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, _ time.Duration) {
 		if !errors.Is(err, nats.ErrDisconnected) && failing.due() {
-			a.Log.Error("the event log cannot be used yet, trying on", "err", err)
+			a.Logger.Error("the event log cannot be used yet, trying on", "err", err)
 		}
 	}))
 	return err == nil
@@ -132,7 +132,7 @@ func (a *app) lookUpStream(ctx context.Context) error {
 		}
 		a.surprises.Do(func() {
 			for _, s := range event.Surprises(&info.Config, &want) {
-				a.Log.Warn("the stream is used as it is", "stream", name, "but", s)
+				a.Logger.Warn("the stream is used as it is", "stream", name, "but", s)
 			}
 		})
 		return nil

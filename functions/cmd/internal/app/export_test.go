@@ -9,6 +9,6 @@ import (
 
 // NewServer is the server of a process with the settings.
 func NewServer(s *settings.Shared, handler http.Handler) *http.Server {
-	a := &app{Options: Options{Settings: s, Log: slog.New(slog.DiscardHandler)}}
+	a := &app{Options: Options{Settings: s, Logger: slog.New(slog.DiscardHandler)}}
 	return a.newServer(handler)
 }

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/term"
 )
 
-// NewLog logs to w: as text where w is a terminal, as JSON elsewhere.
-func NewLog(w io.Writer, level slog.Level) *slog.Logger {
+// NewLogger logs to w: as text where w is a terminal, as JSON elsewhere.
+func NewLogger(w io.Writer, level slog.Level) *slog.Logger {
 	o := &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Value.Kind() == slog.KindDuration { // JSON would have nanoseconds
 			a.Value = slog.StringValue(a.Value.Duration().String())

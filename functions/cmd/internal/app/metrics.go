@@ -29,10 +29,10 @@ func newRegistry(conn *nats.Conn) *prometheus.Registry {
 	return r
 }
 
-func metricsHandler(r *prometheus.Registry, log *slog.Logger) http.Handler {
+func metricsHandler(r *prometheus.Registry, logger *slog.Logger) http.Handler {
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{
 		Registry:            r,
-		ErrorLog:            slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		ErrorLog:            slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
 		MaxRequestsInFlight: maxScrapes,
 	})
 }

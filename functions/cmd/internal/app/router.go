@@ -34,7 +34,7 @@ func (a *app) routes() http.Handler {
 		console.Register(r)
 	}
 	if a.Settings.Server.MetricsAddr == "" {
-		r.Handler(http.MethodGet, "/metrics", metricsHandler(a.metrics, a.Log))
+		r.Handler(http.MethodGet, "/metrics", metricsHandler(a.metrics, a.Logger))
 	}
 	return withCORS(r, a.Settings.Server.CORSOrigins)
 }

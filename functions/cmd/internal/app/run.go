@@ -83,15 +83,15 @@ func (p *process) start(ctx context.Context, l, ml net.Listener) {
 		p.streams.Go(func() { p.fail(p.feed.Run(streams)) })
 	}
 	p.others.Go(func() { p.fail(serve(p.server, l)) })
-	p.Log.Info("listening", "addr", l.Addr().String(), "instance", p.instance)
+	p.Logger.Info("listening", "addr", l.Addr().String(), "instance", p.instance)
 	if ml != nil {
 		p.metricsServer = p.newMetricsServer()
 		p.others.Go(func() { p.fail(serve(p.metricsServer, ml)) })
-		p.Log.Info("listening for metrics", "addr", ml.Addr().String())
+		p.Logger.Info("listening for metrics", "addr", ml.Addr().String())
 	}
 	p.others.Go(func() {
 		if p.waitReady(waiting) {
-			p.Log.Info("ready")
+			p.Logger.Info("ready")
 			if p.Ready != nil {
 				p.Ready(l.Addr())
 			}
@@ -127,7 +127,7 @@ func (p *process) stop(linger bool) {
 		p.handler.Drain() // before the first who sees that it is not ready
 	}
 	p.health.Drain()
-	p.Log.Info("draining", "clients", p.clients(), "DRAIN_TIMEOUT", timeout)
+	p.Logger.Info("draining", "clients", p.clients(), "DRAIN_TIMEOUT", timeout)
 	if p.feed != nil {
 		p.sendAway(ctx, linger)
 	}
@@ -146,7 +146,7 @@ func (p *process) stop(linger bool) {
 	}
 	p.endOthers()
 	p.others.Wait()
-	p.Log.Info("stopped", "took", time.Since(began))
+	p.Logger.Info("stopped", "took", time.Since(began))
 }
 
 func (p *process) clients() int {
@@ -168,7 +168,7 @@ func (p *process) sendAway(ctx context.Context, linger bool) {
 		}
 	}
 	if n := p.feed.Count(); n > 0 {
-		p.Log.Warn("clients did not take their last block in time and are cut", "clients", n)
+		p.Logger.Warn("clients did not take their last block in time and are cut", "clients", n)
 	}
 }
 
@@ -176,6 +176,6 @@ func (p *process) shutdown(srv *http.Server) {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	if err := srv.Shutdown(ctx); err != nil {
-		p.Log.Debug("answers under way are cut", "err", err)
+		p.Logger.Debug("answers under way are cut", "err", err)
 	}
 }

@@ -65,7 +65,7 @@ func (a *app) newServer(handler http.Handler) *http.Server {
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(a.Log.Handler(), slog.LevelWarn),
+		ErrorLog:          slog.NewLogLogger(a.Logger.Handler(), slog.LevelWarn),
 		Protocols:         new(http.Protocols),
 		HTTP2: &http.HTTP2Config{
 			// A proxy puts many clients on one connection.
@@ -83,7 +83,7 @@ func (a *app) newServer(handler http.Handler) *http.Server {
 // newMetricsServer serves /metrics alone.
 func (a *app) newMetricsServer() *http.Server {
 	r := newRouter()
-	r.Handler(http.MethodGet, "/metrics", metricsHandler(a.metrics, a.Log))
+	r.Handler(http.MethodGet, "/metrics", metricsHandler(a.metrics, a.Logger))
 	srv := a.newServer(r)
 	srv.WriteTimeout = readHeaderTimeout
 	return srv
