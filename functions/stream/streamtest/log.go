@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
+	"sluice/functions/stream/feed/feedtest"
 	"sluice/natsembed/natstest"
 	"sluice/publisher/event"
 )
@@ -46,17 +47,7 @@ func NewLog(tb testing.TB, js jetstream.JetStream, change ...func(*jetstream.Str
 // earlier one.
 func (l *Log) Create(change ...func(*jetstream.StreamConfig)) {
 	l.tb.Helper()
-	cfg := event.StreamConfig(l.Stream, event.StreamLimits{})
-	for _, c := range change {
-		c(&cfg)
-	}
-	natstest.Recreate(l.tb, func() error {
-		info, err := event.EnsureStream(l.tb.Context(), l.JS, cfg)
-		if err == nil {
-			l.Epoch, err = event.Epoch(info)
-		}
-		return err
-	})
+	l.Epoch = feedtest.CreateStream(l.tb, l.JS, change...)
 	l.Events = nil
 }
 

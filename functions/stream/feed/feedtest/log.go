@@ -37,17 +37,25 @@ func NewLog(tb testing.TB, change ...func(*jetstream.StreamConfig)) *Log {
 // Create makes the stream, which must be gone.
 func (l *Log) Create(change ...func(*jetstream.StreamConfig)) {
 	l.tb.Helper()
+	l.Epoch = CreateStream(l.tb, l.JS, change...)
+}
+
+// CreateStream makes the stream of the default name, if there is none, and
+// returns its epoch. One that was just deleted may take NATS a moment.
+func CreateStream(tb testing.TB, js jetstream.JetStream, change ...func(*jetstream.StreamConfig)) (epoch int64) {
+	tb.Helper()
 	cfg := event.StreamConfig(event.DefaultStream, event.StreamLimits{})
 	for _, c := range change {
 		c(&cfg)
 	}
-	natstest.Recreate(l.tb, func() error {
-		info, err := event.EnsureStream(l.tb.Context(), l.JS, cfg)
+	natstest.Recreate(tb, func() error {
+		info, err := event.EnsureStream(tb.Context(), js, cfg)
 		if err == nil {
-			l.Epoch, err = event.Epoch(info)
+			epoch, err = event.Epoch(info)
 		}
 		return err
 	})
+	return epoch
 }
 
 // Recreate deletes the stream and makes another one, with another epoch unless
