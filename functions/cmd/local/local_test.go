@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -155,7 +154,7 @@ func TestMetricsOnTheirOwnListener(t *testing.T) {
 func TestShutdown(t *testing.T) {
 	natstest.CheckGoroutines(t)
 	const clients = 500
-	p := start(t, map[string]string{"DRAIN_TIMEOUT": "2s", "HEARTBEAT_INTERVAL": "100ms"})
+	p := start(t, map[string]string{"DRAIN_TIMEOUT": "8s", "HEARTBEAT_INTERVAL": "100ms"})
 	p.WaitReady()
 	var ended sync.WaitGroup
 	for i := range clients {
@@ -174,7 +173,7 @@ func TestShutdown(t *testing.T) {
 		})
 	}
 	base := p.URL()
-	cmdtest.Within(t, 10*time.Second, func() {
+	cmdtest.Within(t, natstest.Patience, func() {
 		p.Terminate()
 		p.WaitNotReady()
 		late := cmdtest.Do(t, http.MethodGet, base+"/stream")
