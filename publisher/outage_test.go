@@ -91,8 +91,7 @@ func replicated(t *testing.T) (*natstest.Cluster, jetstream.JetStream) {
 	t.Helper()
 	cluster := natstest.StartCluster(t, 3)
 	js := cluster.JetStream(t)
-	_, err := event.EnsureStream(t.Context(), js, event.StreamConfig(event.DefaultStream, event.StreamLimits{Replicas: 3}))
-	require.NoError(t, err)
+	recreate(t, js, 3)
 	return cluster, js
 }
 
@@ -106,7 +105,7 @@ func stepDown(t *testing.T, nc *nats.Conn) {
 	}, natstest.Patience, pollFor)
 }
 
-// recreate creates the stream after it was deleted.
+// recreate creates the stream, also after it was deleted.
 func recreate(t *testing.T, js jetstream.JetStream, replicas int) {
 	t.Helper()
 	natstest.Recreate(t, func() error {
@@ -138,14 +137,14 @@ func TestPublisherLosesAndDoublesNothingThroughLeaderElections(t *testing.T) {
 		assert.ElementsMatch(t, numbers(int(sum.Published)), got)
 	})
 	t.Run("a leader is stopped", func(t *testing.T) {
-		require.NoError(t, js.DeleteStream(t.Context(), event.DefaultStream))
+		natstest.DeleteStream(t, js, event.DefaultStream)
 		recreate(t, js, 3)
 		leader := cluster.StreamLeader(event.DefaultStream)
 		sum := during(t, js, start(t, cluster, change), func() { cluster.Restart(leader) })
 		assert.ElementsMatch(t, numbers(int(sum.Published)), payloads(stored(t, js)))
 	})
 	t.Run("one event at a time keeps the order", func(t *testing.T) {
-		require.NoError(t, js.DeleteStream(t.Context(), event.DefaultStream))
+		natstest.DeleteStream(t, js, event.DefaultStream)
 		recreate(t, js, 3)
 		p := start(t, cluster, change, func(o *publisher.Options) { o.MaxPending = 1 })
 		sum := during(t, js, p, func() {
@@ -162,7 +161,7 @@ func TestPublisherSurvivesAStreamThatIsAwayForAWhile(t *testing.T) {
 	srv := natstest.Start(t)
 	js := srv.JetStream(t)
 	p := start(t, srv, func(o *publisher.Options) { o.AckTimeout = 200 * time.Millisecond })
-	require.NoError(t, js.DeleteStream(t.Context(), event.DefaultStream))
+	natstest.DeleteStream(t, js, event.DefaultStream)
 	for n := 1; n <= 100; n++ {
 		require.NoError(t, p.Publish(t.Context(), numbered(n)))
 	}

@@ -9,6 +9,7 @@
 package natstest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -84,18 +85,37 @@ func jetStream(tb testing.TB, nc *nats.Conn) jetstream.JetStream {
 	return js
 }
 
-// Recreate creates a stream or a bucket anew after its removal. The server
-// removes the empty directory of all streams in the background, and refuses a
-// stream that comes in between; it is asked again.
+// Recreate creates a stream or a bucket, also anew after its removal. It asks
+// again when the answer was lost in an election, and when the server refuses: it
+// removes the empty directory of all streams in the background, and takes no
+// stream that comes in between. So create must do no harm twice.
 func Recreate(tb testing.TB, create func() error) {
 	tb.Helper()
 	var err error
 	require.Eventually(tb, func() bool {
 		err = create()
 		var refused *jetstream.APIError
-		return !errors.As(err, &refused) || refused.ErrorCode != storeFailed
+		return !unanswered(err) && (!errors.As(err, &refused) || refused.ErrorCode != storeFailed)
 	}, Patience, pollFor)
 	require.NoError(tb, err)
+}
+
+// DeleteStream removes a stream, and asks again as Recreate does.
+func DeleteStream(tb testing.TB, js jetstream.JetStream, name string) {
+	tb.Helper()
+	var err error
+	require.Eventually(tb, func() bool {
+		err = js.DeleteStream(tb.Context(), name)
+		return !unanswered(err)
+	}, Patience, pollFor)
+	if !errors.Is(err, jetstream.ErrStreamNotFound) { // the lost answer's was carried out
+		require.NoError(tb, err)
+	}
+}
+
+// unanswered reports whether a request may have met an election.
+func unanswered(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrNoResponders)
 }
 
 // storeFailed is JSStreamStoreFailedF of the JetStream API.
