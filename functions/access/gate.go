@@ -17,6 +17,8 @@ const (
 	DefaultMaxConnections = 16384
 	// busyRetry is the least time after which a refused client is to come back.
 	busyRetry = 5 * time.Second
+	// awayRetry is the same for one that an instance sends away because it stops.
+	awayRetry = time.Second
 	// logEvery is how often a refusal of one code is logged at most.
 	logEvery = time.Second
 )
@@ -76,7 +78,7 @@ type Grant struct {
 // Admit takes a place for a stream, or says why there is none.
 func (g *Gate) Admit() (*Grant, *Refusal) {
 	if g.draining.Load() {
-		return nil, Later(Draining, "this instance goes away; reconnect", time.Second)
+		return nil, Away()
 	}
 	for {
 		open := g.open.Load()
@@ -96,6 +98,9 @@ func (g *Gate) Admit() (*Grant, *Refusal) {
 func (gr *Grant) Release() {
 	gr.once.Do(func() { gr.gate.open.Add(-1) })
 }
+
+// Away is the refusal of a stream by an instance that stops.
+func Away() *Refusal { return Later(Draining, "this instance goes away; reconnect", awayRetry) }
 
 // Unready is the refusal of a stream that the log could not begin.
 func Unready(cause error) *Refusal {

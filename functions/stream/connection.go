@@ -109,16 +109,22 @@ type onEndKey struct{}
 // direct stream goes on after it, so counters and spans around the handler end
 // here. done must not block.
 func OnEnd(ctx context.Context, done func(End)) context.Context {
-	if outer, ok := ctx.Value(onEndKey{}).(func(End)); ok {
+	if outer := onEnd(ctx); outer != nil {
 		inner := done
 		done = func(e End) { inner(e); outer(e) }
 	}
 	return context.WithValue(ctx, onEndKey{}, done)
 }
 
+// onEnd is what OnEnd put into ctx; nil when there is none.
+func onEnd(ctx context.Context) func(End) {
+	done, _ := ctx.Value(onEndKey{}).(func(End))
+	return done
+}
+
 // end tells of a request whose stream never began.
 func end(ctx context.Context, e End) {
-	if done, ok := ctx.Value(onEndKey{}).(func(End)); ok {
+	if done := onEnd(ctx); done != nil {
 		done(e)
 	}
 }

@@ -22,10 +22,6 @@ import (
 // another's at most, so that not all come back at once.
 const maxAgeSpread = 0.1
 
-// awayRetry is the least time after which a client comes back that an instance
-// sends away because it stops.
-const awayRetry = time.Second
-
 // Handler serves GET and HEAD of /stream. Make one with New.
 type Handler struct {
 	cfg   Config
@@ -128,7 +124,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, q *request, err e
 	case errors.Is(err, context.Canceled):
 		end(r.Context(), End{Reason: "gone"})
 	case errors.Is(err, fanout.ErrClosed):
-		h.refuse(w, r, q, access.Later(access.Draining, "this instance goes away; reconnect", awayRetry))
+		h.refuse(w, r, q, access.Away())
 	default:
 		h.refuse(w, r, q, access.Unready(err))
 	}

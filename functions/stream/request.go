@@ -145,6 +145,5 @@ func (q *request) cursor() *event.ID {
 
 // line is what is kept of the request.
 func (q *request) line(r *http.Request) requestLine {
-	done, _ := r.Context().Value(onEndKey{}).(func(End))
-	return requestLine{topics: q.Topics.String(), remote: r.RemoteAddr, onEnd: done}
+	return requestLine{topics: q.Topics.String(), remote: r.RemoteAddr, onEnd: onEnd(r.Context())}
 }
