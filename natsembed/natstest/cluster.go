@@ -16,6 +16,7 @@ import (
 type Cluster struct {
 	Nodes []*Server
 	tb    testing.TB
+	links *Links // nil when the nodes speak to each other directly
 }
 
 // StartCluster starts n servers and returns when they have a leader that sees
@@ -71,6 +72,7 @@ func (c *Cluster) start(opts []natsembed.Options) error {
 			return err
 		}
 		node := &Server{tb: c.tb, opts: o, run: run}
+		c.links.started(len(c.Nodes), run.NATS().ID())
 		c.Nodes = append(c.Nodes, node)
 		c.tb.Cleanup(node.Stop)
 	}
@@ -105,6 +107,7 @@ func (c *Cluster) Node(i int) *Server { return c.Nodes[i] }
 func (c *Cluster) Restart(i int) {
 	c.tb.Helper()
 	c.Nodes[i].Restart()
+	c.links.started(i, c.Nodes[i].run.NATS().ID())
 	c.waitReady()
 }
 
