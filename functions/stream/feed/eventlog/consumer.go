@@ -19,8 +19,9 @@ import (
 const (
 	// inactiveThreshold is how long the server keeps a consumer that nobody uses.
 	inactiveThreshold = 10 * time.Second
-	// deleteTimeout bounds the deletion of a consumer.
-	deleteTimeout = time.Second
+	// deleteTimeout bounds the wait for the deletion of a consumer, which may
+	// be one at a server that is gone.
+	deleteTimeout = requestTimeout / 4
 )
 
 // name is a new consumer's name, which says whose and what for.
@@ -44,10 +45,16 @@ func (l *Log) config(purpose string, subjects []string, after uint64) jetstream.
 	}
 }
 
-// creation is the context of a consumer's creation. It does not end with the
-// client: a consumer of which nothing is known cannot be deleted.
-func creation(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
+// create makes a consumer, under another name each time that nobody answers:
+// one whose answer was lost may be there, and is left to the server. A creation
+// does not end with the client: a consumer of which nothing is known cannot be
+// deleted.
+func (l *Log) create(ctx context.Context, make func(context.Context) error) error {
+	return l.insist(ctx, func() error {
+		once, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
+		defer cancel()
+		return make(once)
+	})
 }
 
 // deleteConsumer deletes a consumer; if that fails the server does it after
@@ -105,13 +112,19 @@ type Consumer struct {
 // Consume makes a consumer of the events after a position. subjects must not
 // overlap (topics.Set.Subjects).
 func (l *Log) Consume(ctx context.Context, purpose string, subjects []string, after event.ID) (*Consumer, error) {
-	ctx, cancel := creation(ctx)
-	defer cancel()
-	cfg := l.config(purpose, subjects, after.Seq)
-	if _, err := l.js.CreateConsumer(ctx, l.stream, cfg); err != nil {
-		return nil, fmt.Errorf("create the consumer %s: %w", cfg.Name, err)
+	c := &Consumer{log: l}
+	err := l.create(ctx, func(ctx context.Context) error {
+		cfg := l.config(purpose, subjects, after.Seq)
+		c.deliveries = deliveries{consumer: cfg.Name, epoch: after.Epoch}
+		if _, err := l.js.CreateConsumer(ctx, l.stream, cfg); err != nil {
+			return fmt.Errorf("create the consumer %s: %w", cfg.Name, err)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	return &Consumer{log: l, deliveries: deliveries{consumer: cfg.Name, epoch: after.Epoch}}, nil
+	return c, nil
 }
 
 // Close deletes the consumer.
@@ -158,7 +171,7 @@ func (c *Consumer) Fetch(ctx context.Context, events, maxBytes int) (got []wire.
 }
 
 func (c *Consumer) pull(ctx context.Context, events, maxBytes int) (msgs []*nats.Msg, more bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := context.WithTimeout(ctx, patience) // it may have to look through the whole log
 	defer cancel()
 	// A channel, because NextMsg takes an event with a Status 503 for an error.
 	ch := make(chan *nats.Msg, events+statusQueue)
@@ -204,15 +217,17 @@ func (c *Consumer) pull(ctx context.Context, events, maxBytes int) (msgs []*nats
 
 // AtTime is the position before the first event stored at t or later, in a log
 // of that epoch. It takes a consumer for a moment.
-func (l *Log) AtTime(ctx context.Context, epoch int64, t time.Time) (event.ID, error) {
-	ctx, cancel := creation(ctx)
-	defer cancel()
-	cfg := l.config("time", nil, 0)
-	cfg.DeliverPolicy, cfg.OptStartSeq, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, 0, &t
-	c, err := l.js.CreateConsumer(ctx, l.stream, cfg)
-	if err != nil {
-		return event.ID{}, fmt.Errorf("look up the time: %w", err)
-	}
-	defer l.deleteConsumer(cfg.Name)
-	return event.ID{Epoch: epoch, Seq: c.CachedInfo().Delivered.Stream}, nil
+func (l *Log) AtTime(ctx context.Context, epoch int64, t time.Time) (pos event.ID, err error) {
+	err = l.create(ctx, func(ctx context.Context) error {
+		cfg := l.config("time", nil, 0)
+		cfg.DeliverPolicy, cfg.OptStartSeq, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, 0, &t
+		c, err := l.js.CreateConsumer(ctx, l.stream, cfg)
+		if err != nil {
+			return fmt.Errorf("look up the time: %w", err)
+		}
+		l.deleteConsumer(cfg.Name)
+		pos = event.ID{Epoch: epoch, Seq: c.CachedInfo().Delivered.Stream}
+		return nil
+	})
+	return pos, err
 }

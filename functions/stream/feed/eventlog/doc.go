@@ -7,7 +7,10 @@
 // name that says whose it is, and the server deletes one that nobody has used
 // for 10 s.
 //
-// Every call that asks NATS may block until its context ends or requestTimeout
-// is over. A Log is safe for concurrent use; a Tail and a Consumer belong to
+// Nothing that hurts is decided by one server: a state without a quorum is
+// ErrNoQuorum.
+//
+// Every call that asks NATS may block until its context ends or patience is
+// over. A Log is safe for concurrent use; a Tail and a Consumer belong to
 // one goroutine, which closes them.
 package eventlog

@@ -13,13 +13,23 @@ import (
 	"sluice/publisher/event"
 )
 
-// requestTimeout bounds one request to the JetStream API.
-const requestTimeout = 4 * time.Second
+const (
+	// requestTimeout bounds one request to the JetStream API. One that is sent
+	// during an election is never answered, so it is better asked again.
+	requestTimeout = time.Second
+	// patience is how long a question is asked again that nobody answers, with
+	// this pause.
+	patience   = 4 * time.Second
+	askedAgain = 250 * time.Millisecond
+	// leaveAfter is how long a server may leave the log's questions unanswered,
+	// and so also how often the server is changed at most.
+	leaveAfter = 5 * time.Second
+)
 
 // ErrDisconnected is what a log gives whose connection to NATS is down.
 var ErrDisconnected = nats.ErrDisconnected
 
-// State is what STREAM.INFO said. Only the stream's leader answers it.
+// State is what STREAM.INFO said. It comes from the leader of most replicas.
 type State struct {
 	Asked     time.Time // when the request was sent
 	Epoch     int64
@@ -51,6 +61,14 @@ type Log struct {
 	mu     sync.Mutex
 	last   State
 	flight *flight
+	silent silence
+}
+
+// silence is since when, and at which server, the log's questions have had no
+// answer. The zero value is none.
+type silence struct {
+	since  time.Time
+	server string // its id
 }
 
 // flight is one STREAM.INFO under way, shared by all who ask meanwhile.
@@ -80,8 +98,37 @@ func (l *Log) Connected() bool { return l.conn.IsConnected() }
 
 // State is the stream's state as of notBefore or later. However many ask, one
 // request is under way at a time, and one that was sent at notBefore or later
-// serves everyone.
-func (l *Log) State(ctx context.Context, notBefore time.Time) (State, error) {
+// serves everyone. It is asked again for a while when nobody answers, or nobody
+// with a quorum.
+func (l *Log) State(ctx context.Context, notBefore time.Time) (s State, err error) {
+	err = l.insist(ctx, func() error {
+		s, err = l.shared(ctx, notBefore)
+		return err
+	})
+	return s, err
+}
+
+// Ask is State as of now for whoever comes again anyway: it is asked once.
+func (l *Log) Ask(ctx context.Context) (State, error) { return l.shared(ctx, time.Now()) }
+
+// insist asks until there is an answer, for patience at most.
+func (l *Log) insist(ctx context.Context, ask func() error) error {
+	for end := time.Now().Add(patience); ; {
+		err := ask()
+		if !Unanswered(err) || ctx.Err() != nil || !l.Connected() || time.Until(end) < askedAgain {
+			return err
+		}
+		pause := time.NewTimer(askedAgain)
+		select {
+		case <-ctx.Done():
+			pause.Stop()
+		case <-pause.C:
+		}
+	}
+}
+
+// shared is State with one request at most.
+func (l *Log) shared(ctx context.Context, notBefore time.Time) (State, error) {
 	for {
 		l.mu.Lock()
 		if known := l.last.Asked; !known.IsZero() && !known.Before(notBefore) {
@@ -119,6 +166,7 @@ func (l *Log) ask(ctx context.Context, f *flight) {
 	// Others wait for this answer too, so the one who asked cannot take it back.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
 	defer cancel()
+	server := l.conn.ConnectedServerId()
 	f.state, f.err = l.request(ctx)
 	f.state.Asked = f.asked
 	l.mu.Lock()
@@ -126,8 +174,31 @@ func (l *Log) ask(ctx context.Context, f *flight) {
 	if f.err == nil {
 		l.last = f.state
 	}
+	switch {
+	case !Unanswered(f.err):
+		l.silent = silence{}
+	case l.silent.server != server || l.silent.since.IsZero():
+		l.silent = silence{since: f.asked, server: server}
+	}
 	l.flight = nil
 	close(f.done)
+}
+
+// MoveOn leaves the NATS server for another one when it has left the log's
+// questions unanswered for leaveAfter and another one is known. It reports the
+// name of a server that was left. Connected says when there is another one.
+func (l *Log) MoveOn() (left string, ok bool) {
+	l.mu.Lock()
+	stay := l.silent.since.IsZero() || time.Since(l.silent.since) < leaveAfter || l.silent.server != l.conn.ConnectedServerId()
+	if !stay {
+		l.silent = silence{}
+	}
+	l.mu.Unlock()
+	if stay || len(l.conn.Servers()) < 2 {
+		return "", false
+	}
+	left = l.conn.ConnectedServerName()
+	return left, l.conn.ForceReconnect() == nil
 }
 
 func (l *Log) request(ctx context.Context) (State, error) {
@@ -137,6 +208,9 @@ func (l *Log) request(ctx context.Context) (State, error) {
 	}
 	info := s.CachedInfo()
 	if err := event.CheckReadable(&info.Config, l.filters...); err != nil {
+		return State{}, err
+	}
+	if err := checkQuorum(info); err != nil {
 		return State{}, err
 	}
 	epoch, err := event.Epoch(info)

@@ -60,21 +60,25 @@ func (l *Log) Follow(ctx context.Context, purpose string, subjects []string, aft
 	return l.push(ctx, purpose, subjects, after, beat, tailQueue)
 }
 
-func (l *Log) push(ctx context.Context, purpose string, subjects []string, after event.ID, beat time.Duration, queue int) (*Tail, error) {
-	t := &Tail{log: l, msgs: make(chan *nats.Msg, queue)}
-	inbox := l.conn.NewInbox()
-	var err error
-	if t.sub, err = l.conn.ChanSubscribe(inbox, t.msgs); err != nil {
-		return nil, fmt.Errorf("subscribe: %w", err)
-	}
-	cfg := l.config(purpose, subjects, after.Seq)
-	cfg.DeliverSubject, cfg.IdleHeartbeat, cfg.FlowControl = inbox, beat, true
-	t.deliveries = deliveries{consumer: cfg.Name, epoch: after.Epoch}
-	ctx, cancel := creation(ctx)
-	defer cancel()
-	if _, err := l.js.CreatePushConsumer(ctx, l.stream, cfg); err != nil {
-		t.Close()
-		return nil, fmt.Errorf("create the consumer %s: %w", cfg.Name, err)
+func (l *Log) push(ctx context.Context, purpose string, subjects []string, after event.ID, beat time.Duration, queue int) (t *Tail, err error) {
+	err = l.create(ctx, func(ctx context.Context) error {
+		t = &Tail{log: l, msgs: make(chan *nats.Msg, queue)}
+		// An inbox of its own, because a consumer whose answer was lost may send.
+		inbox := l.conn.NewInbox()
+		if t.sub, err = l.conn.ChanSubscribe(inbox, t.msgs); err != nil {
+			return fmt.Errorf("subscribe: %w", err)
+		}
+		cfg := l.config(purpose, subjects, after.Seq)
+		cfg.DeliverSubject, cfg.IdleHeartbeat, cfg.FlowControl = inbox, beat, true
+		t.deliveries = deliveries{consumer: cfg.Name, epoch: after.Epoch}
+		if _, err := l.js.CreatePushConsumer(ctx, l.stream, cfg); err != nil {
+			_ = t.sub.Unsubscribe()
+			return fmt.Errorf("create the consumer %s: %w", cfg.Name, err)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return t, nil
 }
@@ -135,7 +139,7 @@ func (l *Log) Scanned(ctx context.Context, subjects []string, after event.ID) (p
 		return after, false, err
 	}
 	defer t.Close()
-	timeout := time.NewTimer(requestTimeout)
+	timeout := time.NewTimer(patience) // it may have to look through the whole log
 	defer timeout.Stop()
 	for {
 		select {

@@ -21,7 +21,7 @@ const (
 	// A restart waits, from firstPause on up to maxPause; one that has lasted
 	// for steadyAfter begins anew with that.
 	firstPause  = 100 * time.Millisecond
-	maxPause    = 2 * time.Second
+	maxPause    = 500 * time.Millisecond
 	steadyAfter = 10 * time.Second
 	// connectPoll is how often a reader without NATS looks whether it is there.
 	connectPoll = 50 * time.Millisecond
@@ -90,16 +90,12 @@ func (r *Reader) Run(ctx context.Context) {
 			return
 		}
 		r.cfg.Metrics.Restarts.Inc()
-		r.reading(err)
+		r.failed(ctx, err)
 		if time.Since(began) > steadyAfter {
 			pauses.Reset()
 		}
 		pause := pauses.NextBackOff()
-		level := slog.LevelDebug
-		if said := err.Error(); said != r.said { // a reason that repeats itself is not repeated
-			r.said, level = said, slog.LevelWarn
-		}
-		r.cfg.Logger.Log(ctx, level, "the feed restarts its reader", "err", err, "position", r.cfg.Ring.Position().String(), "pause", pause)
+		r.cfg.Logger.Log(ctx, r.level(err), "the feed restarts its reader", "err", err, "position", r.cfg.Ring.Position().String(), "pause", pause)
 		select {
 		case <-ctx.Done():
 		case <-time.After(pause):
@@ -128,10 +124,29 @@ func (r *Reader) connected(ctx context.Context) bool {
 	}
 }
 
+// level is that of a reason not to read: one that repeats itself is not told
+// again.
+func (r *Reader) level(err error) slog.Level {
+	if said := err.Error(); said != r.said {
+		r.said = said
+		return slog.LevelWarn
+	}
+	return slog.LevelDebug
+}
+
+// failed notes why the reader does not read, and leaves a NATS server that
+// knows nothing of the log.
+func (r *Reader) failed(ctx context.Context, err error) {
+	r.reading(err)
+	if left, ok := r.cfg.Log.MoveOn(); ok {
+		r.cfg.Logger.Log(ctx, slog.LevelWarn, "the feed leaves its NATS server for another one", "server", left, "err", err)
+	}
+}
+
 // follow is one consumer, from the check of the log before and after it is made
 // to its failure.
 func (r *Reader) follow(ctx context.Context) error {
-	now, err := r.cfg.Log.State(ctx, time.Now())
+	now, err := r.cfg.Log.Ask(ctx)
 	if err != nil {
 		return err
 	}
@@ -145,7 +160,7 @@ func (r *Reader) follow(ctx context.Context) error {
 	}
 	defer tail.Close()
 	// The consumer is of the log that was there when it was made.
-	if now, err = r.cfg.Log.State(ctx, time.Now()); err != nil {
+	if now, err = r.cfg.Log.Ask(ctx); err != nil {
 		return err
 	}
 	if now.Epoch != from.Epoch {
@@ -238,14 +253,27 @@ func (r *Reader) read(ctx context.Context, tail *eventlog.Tail) error {
 			if err := r.timing.silent(time.Since(r.heard)); err != nil && tail.Waiting() == 0 {
 				return err
 			}
-			pos := r.cfg.Ring.Position()
-			now, err := r.cfg.Log.State(ctx, time.Now())
-			if err != nil {
-				return err
-			}
-			if err := r.timing.watch(now, pos, progress.stillFor(now, pos, time.Now())); err != nil {
+			if err := r.watch(ctx, &progress); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+// watch compares the position with the log. While nobody with a quorum answers
+// that says nothing: the consumer may go on, and the reader says so.
+func (r *Reader) watch(ctx context.Context, p *progress) error {
+	now, err := r.cfg.Log.Ask(ctx)
+	if eventlog.Unanswered(err) && ctx.Err() == nil {
+		r.failed(ctx, err)
+		r.cfg.Logger.Log(ctx, r.level(err), "the feed does not know how far the log is", "err", err)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	r.reading(nil)
+	r.said = ""
+	pos := r.cfg.Ring.Position()
+	return r.timing.watch(now, pos, p.stillFor(now, pos, time.Now()))
 }

@@ -20,14 +20,19 @@ const (
 	// promptly is how fast a chunk must be taken for the next to be larger.
 	promptly = 250 * time.Millisecond
 	// failurePause is how long a replay waits after a failure of NATS.
-	failurePause = time.Second
+	failurePause = 500 * time.Millisecond
 	// idlePause is how long it waits when the log has nothing more and the
 	// ring has not come to that place yet.
-	idlePause = failurePause / 10
+	idlePause = failurePause / 5
 	// A consumer that does not answer is asked again so many times, with this
 	// pause: one that is new is not known to all servers at once.
 	maxMisses = 5
 	missPause = 50 * time.Millisecond
+	// What a consumer has is waited for so long at first: its server may be
+	// gone. The next one is given twice the time, up to mostWait, because it may
+	// have to look through the whole log.
+	firstWait = time.Second
+	mostWait  = 4 * time.Second
 )
 
 // warmEvery is how long Next waits for a slot before it returns without one, so
@@ -82,6 +87,7 @@ type Replay struct {
 	consumer *eventlog.Consumer // nil when there is none
 	isParked bool               // it is kept while the caller takes its chunk
 	misses   int                // times that the consumer did not answer
+	within   time.Duration      // that its next answer is waited for
 	drained  bool               // it had nothing more: up to where is to be proven
 
 	bytes int       // bound of the next chunk
@@ -90,7 +96,7 @@ type Replay struct {
 
 // Open begins a replay; it asks NATS for nothing. The caller closes it.
 func (rs *Replays) Open(t *topics.Set) *Replay {
-	return &Replay{Replays: rs, topics: t, subjects: t.Subjects(), bytes: firstBytes}
+	return &Replay{Replays: rs, topics: t, subjects: t.Subjects(), bytes: firstBytes, within: firstWait}
 }
 
 // Next is the chunk after a position, which is the end of the last one unless
@@ -160,7 +166,7 @@ func (r *Replay) fetch(ctx context.Context) (c wire.Chunk, pause time.Duration, 
 	if err != nil {
 		return c, 0, err
 	}
-	now, err := r.Log.State(ctx, time.Now())
+	now, err := r.Log.Ask(ctx)
 	if err != nil {
 		return c, 0, err
 	}
@@ -214,7 +220,10 @@ func (r *Replay) pull(ctx context.Context) (msgs []wire.Message, more bool, err 
 		}
 		r.misses = 0
 	}
-	msgs, more, err = r.consumer.Fetch(ctx, chunkEvents, r.bytes)
+	r.waiting(ctx, func(ctx context.Context) error {
+		msgs, more, err = r.consumer.Fetch(ctx, chunkEvents, r.bytes)
+		return err
+	})
 	if !errors.Is(err, eventlog.ErrConsumerGone) {
 		return msgs, more, err
 	}
@@ -226,11 +235,27 @@ func (r *Replay) pull(ctx context.Context) (msgs []wire.Message, more bool, err 
 	return nil, true, nil
 }
 
+// waiting has ask end in time.
+func (r *Replay) waiting(ctx context.Context, ask func(context.Context) error) {
+	once, cancel := context.WithTimeout(ctx, r.within)
+	defer cancel()
+	if err := ask(once); err != nil && once.Err() != nil {
+		r.within = min(2*r.within, mostWait)
+		return
+	}
+	r.within = firstWait
+}
+
 // prove is for a consumer that had nothing more: it finds out up to where that is
 // so, and moves on to there.
 func (r *Replay) prove(ctx context.Context) (c wire.Chunk, pause time.Duration, err error) {
 	c.UpTo = r.pos
-	pos, ok, err := r.Log.Scanned(ctx, r.subjects, r.pos)
+	var pos event.ID
+	var ok bool
+	r.waiting(ctx, func(ctx context.Context) error {
+		pos, ok, err = r.Log.Scanned(ctx, r.subjects, r.pos)
+		return err
+	})
 	if err != nil {
 		return c, 0, err
 	}
@@ -238,7 +263,7 @@ func (r *Replay) prove(ctx context.Context) (c wire.Chunk, pause time.Duration, 
 	if !ok {
 		return c, 0, nil // there is one more now
 	}
-	now, err := r.Log.State(ctx, time.Now())
+	now, err := r.Log.Ask(ctx)
 	if err != nil || now.Epoch != r.pos.Epoch || now.Oldest().Seq > r.pos.Seq {
 		return c, 0, nil // the next fetch tells
 	}
