@@ -102,9 +102,14 @@ func (gr *Grant) Release() {
 // Away is the refusal of a stream by an instance that stops.
 func Away() *Refusal { return Later(Draining, "this instance goes away; reconnect", awayRetry) }
 
-// Unready is the refusal of a stream that the log could not begin.
-func Unready(cause error) *Refusal {
-	r := Later(NotReady, "the event log cannot be read now; try again later", busyRetry)
+// NotStarted is the refusal of a stream by an instance that has never read the log.
+func NotStarted() *Refusal {
+	return Later(Starting, "this instance has not read the event log yet; try again later", busyRetry)
+}
+
+// NoLog is the refusal of a stream for which the log has to be asked.
+func NoLog(cause error) *Refusal {
+	r := Later(LogUnavailable, "the event log cannot be read now; try again later", busyRetry)
 	r.Cause = cause
 	return r
 }

@@ -128,8 +128,8 @@ func TestADrainingGateAdmitsNobodyAndTakesPlacesBack(t *testing.T) {
 
 // allCodes are the codes for which a stream may be refused.
 var allCodes = []access.Code{
-	access.BadQuery, access.BadTopic, access.BadFormat, access.BadSince, access.BadFrom, access.BadLast, access.TopicNotServed,
-	access.TooManyConnections, access.LowMemory, access.NotReady, access.Draining,
+	access.BadQuery, access.BadTopic, access.BadFormat, access.BadSince, access.BadFrom, access.BadLast, access.BadBusy, access.TopicNotServed,
+	access.TooManyConnections, access.LowMemory, access.Starting, access.LogUnavailable, access.Draining,
 }
 
 // counts are the refusals by code as the registry shows them.
@@ -202,15 +202,15 @@ func TestRefusalsAreLoggedOnceASecondPerCode(t *testing.T) {
 		g := access.NewGate(access.Config{Logger: slog.New(slog.NewJSONHandler(&log, nil))})
 		r := httptest.NewRequest(http.MethodGet, "/stream", nil)
 		busy := access.Later(access.TooManyConnections, "all in use", time.Second)
-		notReady := access.Unready(errors.New("no leader"))
+		noLog := access.NoLog(errors.New("no leader"))
 
 		for range 1000 {
 			g.Note(busy, r)
 		}
-		g.Note(notReady, r)
+		g.Note(noLog, r)
 		require.Equal(t, []record{
 			{Level: "WARN", Msg: "streams are refused", Code: access.TooManyConnections, Refused: 1, Message: "all in use", Remote: r.RemoteAddr},
-			{Level: "WARN", Msg: "streams are refused", Code: access.NotReady, Refused: 1, Message: notReady.Message, Remote: r.RemoteAddr, Err: "no leader"},
+			{Level: "WARN", Msg: "streams are refused", Code: access.LogUnavailable, Refused: 1, Message: noLog.Message, Remote: r.RemoteAddr, Err: "no leader"},
 		}, records(t, &log))
 
 		pass(time.Second - time.Nanosecond)
@@ -225,7 +225,7 @@ func TestRefusalsAreLoggedOnceASecondPerCode(t *testing.T) {
 		require.Equal(t, 1001, got[0].Refused, "all since the last record")
 
 		pass(time.Hour)
-		g.Note(notReady, r)
+		g.Note(noLog, r)
 		require.Equal(t, 1, records(t, &log)[0].Refused)
 	})
 }

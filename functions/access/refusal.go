@@ -19,17 +19,19 @@ const (
 	BadSince           Code = "bad_since"
 	BadFrom            Code = "bad_from"
 	BadLast            Code = "bad_last"
+	BadBusy            Code = "bad_busy"
 	TopicNotServed     Code = "topic_not_served"
 	TooManyConnections Code = "too_many_connections"
 	LowMemory          Code = "low_memory"
-	NotReady           Code = "not_ready"
+	Starting           Code = "starting"        // the log was never read
+	LogUnavailable     Code = "log_unavailable" // it was, and cannot be now
 	Draining           Code = "draining"
 )
 
 // codes are those that a Gate's metric shows from the start.
 var codes = []Code{
-	BadQuery, BadTopic, BadFormat, BadSince, BadFrom, BadLast, TopicNotServed,
-	TooManyConnections, LowMemory, NotReady, Draining,
+	BadQuery, BadTopic, BadFormat, BadSince, BadFrom, BadLast, BadBusy, TopicNotServed,
+	TooManyConnections, LowMemory, Starting, LogUnavailable, Draining,
 }
 
 // Codes of answers that are not a Gate's.

@@ -24,8 +24,10 @@ func TestARefusalIsAStatusAndJSON(t *testing.T) {
 		{"that passes", access.Later(access.TooManyConnections, "busy", 7*time.Second), 503, "7", `{"error":"too_many_connections","message":"busy"}`},
 		{"that passes within a second", access.Later(access.Draining, "away", time.Millisecond), 503, "1", `{"error":"draining","message":"away"}`},
 		{"that passes within a part of a second", access.Later(access.Draining, "away", 1900*time.Millisecond), 503, "1", `{"error":"draining","message":"away"}`},
-		{"whose cause is for the log", access.Unready(errors.New("secret")), 503, "5",
-			`{"error":"not_ready","message":"the event log cannot be read now; try again later"}`},
+		{"whose cause is for the log", access.NoLog(errors.New("secret")), 503, "5",
+			`{"error":"log_unavailable","message":"the event log cannot be read now; try again later"}`},
+		{"of an instance that starts", access.NotStarted(), 503, "5",
+			`{"error":"starting","message":"this instance has not read the event log yet; try again later"}`},
 		{"with a client's words", access.Refuse(400, access.BadTopic, "not \"a\n\x00\xff</script>\""), 400, "",
 			`{"error":"bad_topic","message":"not \"a\n\u0000` + "\\ufffd" + `\u003c/script\u003e\""}`},
 	} {

@@ -15,6 +15,7 @@ import (
 const (
 	DefaultStallTimeout = 10 * time.Second
 	DefaultMinRate      = 1024 // bytes per second
+	DefaultStartTimeout = 5 * time.Second
 )
 
 // Config is what a Handler needs. Feed and Encoder must be set; other zero
@@ -33,6 +34,9 @@ type Config struct {
 	// MinRate × StallTimeout of them, 64 at least, within StallTimeout.
 	StallTimeout time.Duration
 	MinRate      int // bytes per second
+	// StartTimeout is how long a request waits for the log to be read for the
+	// first time, and holds a place meanwhile.
+	StartTimeout time.Duration
 	// ThroughHTTP turns the direct way off.
 	ThroughHTTP bool
 }
@@ -40,6 +44,7 @@ type Config struct {
 func (c *Config) setDefaults() {
 	c.StallTimeout = cmp.Or(c.StallTimeout, DefaultStallTimeout)
 	c.MinRate = cmp.Or(c.MinRate, DefaultMinRate)
+	c.StartTimeout = cmp.Or(c.StartTimeout, DefaultStartTimeout)
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	if c.Registry == nil {
 		c.Registry = prometheus.NewRegistry()

@@ -2,9 +2,8 @@ package stream
 
 import (
 	"context"
-	"errors"
-	"math/rand/v2"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -13,9 +12,7 @@ import (
 	"sluice/functions/access"
 	"sluice/functions/stream/feed"
 	"sluice/functions/stream/feed/fanout"
-	"sluice/functions/stream/feed/wire"
 	"sluice/functions/stream/socket"
-	"sluice/publisher/event"
 )
 
 // maxAgeSpread is by how much of MAX_AGE one connection's age limit differs from
@@ -29,6 +26,9 @@ type Handler struct {
 	watch socket.Watch
 	pace  socket.Pace
 	open  [ways]atomic.Int64
+
+	drain    sync.Once
+	draining chan struct{} // closed by Drain
 }
 
 // way is how a client is served.
@@ -49,6 +49,8 @@ func New(cfg Config) *Handler {
 		cfg:  cfg,
 		gate: access.NewGate(access.Config{MaxConnections: cfg.MaxConnections, Logger: cfg.Logger, Registry: cfg.Registry}),
 		pace: socket.NewPace(cfg.MinRate, cfg.StallTimeout),
+
+		draining: make(chan struct{}),
 	}
 	for w := range ways {
 		cfg.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -59,9 +61,13 @@ func New(cfg Config) *Handler {
 	return h
 }
 
-// Drain has every later request told, in-band, to come back: a 503 would stop
-// an EventSource for good. The open streams are Feed.Drain's.
-func (h *Handler) Drain() { h.gate.Drain() }
+// Drain has every later request told, in-band, to come back, and those that wait
+// for the log: a 503 would stop an EventSource for good. The open streams are
+// Feed.Drain's.
+func (h *Handler) Drain() {
+	h.gate.Drain()
+	h.drain.Do(func() { close(h.draining) })
+}
 
 // Wait ends what watches the connections that are served directly. It is
 // called when Feed.Run has returned, which closes them.
@@ -80,9 +86,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, r, &q, bad)
 		return
 	}
+	if err := h.waitForLog(r.Context()); err != nil {
+		grant.Release()
+		h.fail(w, r, &q, err)
+		return
+	}
 	if r.Method == http.MethodHead {
 		grant.Release()
-		h.head(w, r, &q)
+		h.head(w, r)
 		return
 	}
 	c := &connection{handler: h, grant: grant, request: q.line(r), began: time.Now(), way: throughHTTP}
@@ -106,64 +117,33 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// waitForLog has a request to an instance that starts wait until the log has
+// been read. The error is as Subscribe's.
+func (h *Handler) waitForLog(ctx context.Context) error {
+	loaded := h.cfg.Feed.Loaded()
+	select {
+	case <-loaded:
+		return nil
+	default:
+	}
+	timeout := time.NewTimer(h.cfg.StartTimeout)
+	defer timeout.Stop()
+	select {
+	case <-loaded:
+		return nil
+	case <-h.draining:
+		return fanout.ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timeout.C:
+		return feed.ErrNotReady
+	}
+}
+
 // head answers HEAD as GET would be answered: what a GET finds only when it looks
 // into the log is not looked for.
-func (h *Handler) head(w http.ResponseWriter, r *http.Request, q *request) {
-	if !h.cfg.Feed.Status().Loaded {
-		h.fail(w, r, q, feed.ErrNotReady)
-		return
-	}
+func (h *Handler) head(w http.ResponseWriter, r *http.Request) {
 	defer end(r.Context(), End{Reason: "head"})
 	setHeaders(w.Header(), connectionHeader(r))
 	w.WriteHeader(http.StatusOK)
-}
-
-// fail answers a request that could not be subscribed.
-func (h *Handler) fail(w http.ResponseWriter, r *http.Request, q *request, err error) {
-	switch {
-	case errors.Is(err, context.Canceled):
-		end(r.Context(), End{Reason: "gone"})
-	case errors.Is(err, fanout.ErrClosed):
-		h.refuse(w, r, q, access.Away())
-	default:
-		h.refuse(w, r, q, access.Unready(err))
-	}
-}
-
-// refuse answers what is not served: in-band what an EventSource is to survive,
-// else with a status.
-func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, q *request, why *access.Refusal) {
-	h.gate.Note(why, r)
-	defer end(r.Context(), End{Reason: string(why.Code)})
-	retry := jitter(why.Retry)
-	switch {
-	case why.Code == access.Draining:
-		writeBlock(w, r, h.awayBlock(q, retry))
-	case why.Retry > 0 && q.busyInband:
-		writeBlock(w, r, h.cfg.Encoder.AppendBusy(nil, q.cursor(), retry))
-	default:
-		why.Retry = retry
-		why.Write(w)
-	}
-}
-
-// awayBlock tells a client to come back, to another instance. Before the log is
-// read there is no position to tell: a client without one stays without.
-func (h *Handler) awayBlock(q *request, retry time.Duration) []byte {
-	id := q.cursor()
-	if pos := h.cfg.Feed.Position(); id == nil && pos != (event.ID{}) {
-		id = &pos
-	}
-	if id == nil {
-		return h.cfg.Encoder.AppendBusy(nil, nil, retry)
-	}
-	return h.cfg.Encoder.Bye(*id, wire.ReasonShutdown, retry)
-}
-
-// jitter is a time between d and 2d, so that not all come back at once.
-func jitter(d time.Duration) time.Duration {
-	if d <= 0 {
-		return 0
-	}
-	return d + rand.N(d).Truncate(time.Millisecond)
 }

@@ -70,7 +70,7 @@ func TestHeadIsAnsweredAsGetWithoutABody(t *testing.T) {
 		t.Run("no place", func(t *testing.T) {
 			c := streamtest.Open(t, m.url, streamtest.Query{})
 			c.System(t, "open")
-			for query, status := range map[string]int{"": 503, "?busy=inband": 200} {
+			for query, status := range map[string]int{"": 503, "?busy=inband": 200, "?busy=status": 503} {
 				head, body := ask(t, http.MethodHead, m.url+"/stream"+query)
 				assert.Equal(t, status, head.StatusCode, query)
 				assert.Empty(t, body)
@@ -98,7 +98,7 @@ func TestHeadBeforeTheLogIsRead(t *testing.T) {
 	assert.Equal(t, http.StatusServiceUnavailable, head.StatusCode)
 	assert.NotEmpty(t, head.Header.Get("Retry-After"))
 	assert.Empty(t, body)
-	assert.Equal(t, stream.End{Reason: "not_ready"}, natstest.Receive(t, m.ends))
+	assert.Equal(t, stream.End{Reason: "starting"}, natstest.Receive(t, m.ends))
 
 	h.Drain()
 	head, _ = ask(t, http.MethodHead, m.url+"/stream")

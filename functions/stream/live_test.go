@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strconv"
 	"testing"
@@ -14,9 +13,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"sluice/functions/stream"
-	"sluice/functions/stream/feed"
-	"sluice/functions/stream/sse"
 	"sluice/functions/stream/streamtest"
 	"sluice/natsembed/natstest"
 )
@@ -120,7 +116,7 @@ func TestMaxConnections(t *testing.T) {
 		first := r.live(t)
 		r.live(t)
 
-		c, err := streamtest.Connect(r.edge.URL, streamtest.Query{})
+		c, err := streamtest.Connect(r.edge.URL, streamtest.Query{Params: status})
 		require.NoError(t, err)
 		defer c.Close()
 		assert.Equal(t, http.StatusServiceUnavailable, c.Response.StatusCode)
@@ -230,35 +226,6 @@ func TestPositionGoesOnWithoutEvents(t *testing.T) {
 			assert.Equal(t, own.Data, c.Event(t).Data)
 		}
 	})
-}
-
-func TestNotReady(t *testing.T) {
-	natstest.CheckGoroutines(t)
-	ns := natstest.Start(t)
-	encoder := sse.NewEncoder("EVENTS", 0, 0)
-	f, err := feed.New(feed.Config{Conn: ns.Connect(t), Wire: encoder})
-	require.NoError(t, err)
-	h := stream.New(stream.Config{Feed: f, Encoder: encoder})
-
-	refused := httptest.NewRecorder()
-	h.ServeHTTP(refused, httptest.NewRequest(http.MethodGet, "/stream", nil))
-	assert.Equal(t, http.StatusServiceUnavailable, refused.Code)
-	assert.NotEmpty(t, refused.Header().Get("Retry-After"))
-	assertError(t, "not_ready", refused.Result())
-
-	inband := httptest.NewRecorder()
-	h.ServeHTTP(inband, httptest.NewRequest(http.MethodGet, "/stream?busy=inband", nil))
-	assert.Equal(t, http.StatusOK, inband.Code)
-	assert.Contains(t, inband.Body.String(), `"type":"busy"`)
-
-	// An id that stands for nothing would bring its client back to a start
-	// from the beginning.
-	h.Drain()
-	away := httptest.NewRecorder()
-	h.ServeHTTP(away, httptest.NewRequest(http.MethodGet, "/stream", nil))
-	assert.Equal(t, http.StatusOK, away.Code)
-	assert.NotContains(t, away.Body.String(), "id:")
-	assert.Contains(t, away.Body.String(), "retry:")
 }
 
 func TestReadyMeansTheNewestEventsAreInMemory(t *testing.T) {

@@ -2,7 +2,6 @@ package stream_test
 
 import (
 	"net/http"
-	"net/url"
 	"runtime/debug"
 	"testing"
 	"time"
@@ -24,8 +23,8 @@ func TestAdmissionStopsBeforeMemoryDoes(t *testing.T) {
 
 		limit := debug.SetMemoryLimit(1 << 20)
 		defer debug.SetMemoryLimit(limit)
-		status := func() int {
-			c, err := streamtest.Connect(r.edge.URL, streamtest.Query{})
+		code := func() int {
+			c, err := streamtest.Connect(r.edge.URL, streamtest.Query{Params: status})
 			require.NoError(t, err)
 			defer c.Close()
 			if c.Response.StatusCode != http.StatusOK {
@@ -34,11 +33,11 @@ func TestAdmissionStopsBeforeMemoryDoes(t *testing.T) {
 			}
 			return c.Response.StatusCode
 		}
-		require.Equal(t, http.StatusServiceUnavailable, status())
-		r.open(t, streamtest.Query{Params: url.Values{"busy": {"inband"}}}).System(t, "busy")
+		require.Equal(t, http.StatusServiceUnavailable, code())
+		r.open(t, streamtest.Query{}).System(t, "busy")
 		assert.Equal(t, r.log.Publish("a").Data, there.Event(t).Data)
 
 		debug.SetMemoryLimit(limit)
-		require.Eventually(t, func() bool { return status() == http.StatusOK }, natstest.Patience, 10*time.Millisecond)
+		require.Eventually(t, func() bool { return code() == http.StatusOK }, natstest.Patience, 10*time.Millisecond)
 	})
 }

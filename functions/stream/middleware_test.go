@@ -205,7 +205,7 @@ func TestAPlaceIsTheStreamsAndNotTheHandlers(t *testing.T) {
 		if !o.Stream.ThroughHTTP {
 			natstest.Receive(t, m.returned)
 		}
-		second, err := streamtest.Connect(m.url, streamtest.Query{})
+		second, err := streamtest.Connect(m.url, streamtest.Query{Params: status})
 		require.NoError(t, err)
 		defer second.Close()
 		require.Equal(t, http.StatusServiceUnavailable, second.Response.StatusCode)

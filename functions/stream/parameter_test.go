@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"testing"
+	"time"
 	"unicode"
 
 	"github.com/stretchr/testify/assert"
@@ -27,13 +28,18 @@ var (
 	aliases    = []string{"topic[]", "lastEventId", "last-event-id", "Last-Event-ID"}
 )
 
-// unready is a handler whose feed does not run: what it would serve is 503.
-func unready(tb testing.TB) *stream.Handler {
+// unready is a handler whose feed does not run: what it would serve is 503, at
+// once.
+func unready(tb testing.TB, change ...func(*stream.Config)) *stream.Handler {
 	tb.Helper()
 	encoder := sse.NewEncoder("EVENTS", 0, 0)
 	fd, err := feed.New(feed.Config{Conn: natstest.Start(tb).Connect(tb), Wire: encoder})
 	require.NoError(tb, err)
-	return stream.New(stream.Config{Feed: fd, Encoder: encoder})
+	cfg := stream.Config{Feed: fd, Encoder: encoder, StartTimeout: time.Nanosecond}
+	for _, c := range change {
+		c(&cfg)
+	}
+	return stream.New(cfg)
 }
 
 // answer is what a handler says to a query: a status, and the JSON's fields.
@@ -72,7 +78,7 @@ func TestWhatIsNoParameterIsIgnored(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			status, code, _ := answer(h, url.QueryEscape(name)+"=1764114442")
 			assert.Equal(t, http.StatusServiceUnavailable, status)
-			assert.Equal(t, "not_ready", code)
+			assert.Equal(t, "starting", code)
 		})
 	}
 }

@@ -11,7 +11,6 @@ import (
 
 	"sluice/functions/access"
 	"sluice/functions/stream"
-	"sluice/functions/stream/feed"
 	"sluice/functions/stream/sse"
 	"sluice/functions/stream/streamtest"
 	"sluice/natsembed/natstest"
@@ -38,7 +37,11 @@ func (r *refusals) inband(t *testing.T, code access.Code, block string, query ur
 	t.Helper()
 	r.refused(t, code, http.StatusOK, streamtest.Query{Params: query}, func(c *streamtest.Client) {
 		assert.Equal(t, "text/event-stream", c.Response.Header.Get("Content-Type"))
-		assert.NotEmpty(t, c.System(t, block).Retry)
+		b := c.System(t, block)
+		assert.NotEmpty(t, b.Retry)
+		if block == sse.SystemBusy {
+			assert.EqualValues(t, code, b.System().Reason, "the code is the reason")
+		}
 	})
 }
 
@@ -56,7 +59,7 @@ func (r *refusals) refused(t *testing.T, code access.Code, status int, q streamt
 	assert.Equal(t, want, r.counts(t))
 }
 
-var inband = url.Values{"busy": {"inband"}}
+var status = url.Values{"busy": {"status"}}
 
 func TestEveryRefusalIsToldAndCountedByItsCode(t *testing.T) {
 	natstest.CheckGoroutines(t)
@@ -66,7 +69,7 @@ func TestEveryRefusalIsToldAndCountedByItsCode(t *testing.T) {
 		o.Stream.MaxConnections = 1
 	}).edge
 	r := &refusals{behind(t, edge.Handler, nil), func(t *testing.T) map[string]int { return values(t, reg, "sse_requests_refused_total") }}
-	require.Len(t, r.counts(t), 11)
+	require.Len(t, r.counts(t), 13)
 
 	for _, tt := range []struct {
 		code   access.Code
@@ -79,6 +82,7 @@ func TestEveryRefusalIsToldAndCountedByItsCode(t *testing.T) {
 		{access.BadSince, 400, url.Values{"since": {"yesterday"}}},
 		{access.BadFrom, 400, url.Values{"from": {"5"}}},
 		{access.BadLast, 400, url.Values{"last": {"0"}}},
+		{access.BadBusy, 400, url.Values{"busy": {"yes"}}},
 		{access.TopicNotServed, 404, url.Values{"topic": {"b"}}},
 	} {
 		t.Run(string(tt.code), func(t *testing.T) {
@@ -99,15 +103,15 @@ func TestEveryRefusalIsToldAndCountedByItsCode(t *testing.T) {
 	t.Run("too many connections", func(t *testing.T) {
 		c := streamtest.Open(t, r.m.url, streamtest.Query{})
 		c.System(t, "open")
-		r.status(t, access.TooManyConnections, 503, nil)
-		r.inband(t, access.TooManyConnections, "busy", inband)
+		r.status(t, access.TooManyConnections, 503, status)
+		r.inband(t, access.TooManyConnections, "busy", nil)
 		c.Close()
 		require.Equal(t, "gone", natstest.Receive(t, r.m.ends).Reason)
 	})
 	t.Run("low memory", func(t *testing.T) {
 		defer debug.SetMemoryLimit(debug.SetMemoryLimit(1 << 20))
-		r.status(t, access.LowMemory, 503, nil)
-		r.inband(t, access.LowMemory, "busy", inband)
+		r.status(t, access.LowMemory, 503, status)
+		r.inband(t, access.LowMemory, "busy", nil)
 	})
 	t.Run("draining", func(t *testing.T) {
 		edge.Handler.Drain()
@@ -122,13 +126,10 @@ func TestARefusalBeforeTheLogIsReadIsCounted(t *testing.T) {
 	reg, registry := counting()
 	var o streamtest.Options
 	registry(&o)
-	encoder := sse.NewEncoder("EVENTS", 0, 0)
-	f, err := feed.New(feed.Config{Conn: natstest.Start(t).Connect(t), Wire: encoder}) // and it does not run
-	require.NoError(t, err)
-	h := stream.New(stream.Config{Feed: f, Encoder: encoder, Registry: o.Stream.Registry})
+	h := unready(t, func(c *stream.Config) { c.Registry = o.Stream.Registry })
 	r := &refusals{behind(t, h, nil), func(t *testing.T) map[string]int { return values(t, reg, "sse_requests_refused_total") }}
-	r.status(t, access.NotReady, 503, nil)
-	r.inband(t, access.NotReady, "busy", inband)
+	r.status(t, access.Starting, 503, status)
+	r.inband(t, access.Starting, "busy", nil)
 	h.Drain()
-	r.inband(t, access.Draining, "busy", nil)
+	r.inband(t, access.Draining, "drain", nil)
 }

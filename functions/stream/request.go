@@ -12,13 +12,12 @@ import (
 	"sluice/functions/stream/feed"
 	"sluice/functions/stream/feed/topics"
 	"sluice/functions/stream/sse"
-	"sluice/publisher/event"
 )
 
 // request is a checked GET /stream.
 type request struct {
 	feed.Request
-	busyInband bool // say over-limit in-band
+	inband bool // a refusal that passes is told in-band
 }
 
 // MaxLast is the most events that ?last= may ask for; the ring bounds it too.
@@ -36,7 +35,14 @@ func (h *Handler) parse(r *http.Request) (q request, bad *access.Refusal) {
 	if bad != nil {
 		return q, bad
 	}
-	q.busyInband = params.Get(paramBusy) == "inband"
+	switch busy := params.Get(paramBusy); busy {
+	case "":
+		q.inband = wantsBlocks(r.Header.Values("Accept"))
+	case busyInband, busyStatus:
+		q.inband = busy == busyInband
+	default:
+		return q, badRequest(access.BadBusy, "busy must be "+busyInband+", "+busyStatus+" or absent")
+	}
 	if q.Topics, bad = h.topics(params.Values[paramTopic]); bad != nil {
 		return q, bad
 	}
@@ -132,15 +138,6 @@ func duration(text string) (time.Duration, error) {
 	}
 	more, err := time.ParseDuration(rest)
 	return time.Duration(n)*day + more, err
-}
-
-// cursor is the request's own cursor if it parses.
-func (q *request) cursor() *event.ID {
-	id, err := event.ParseID(q.Start.Cursor)
-	if err != nil {
-		return nil
-	}
-	return &id
 }
 
 // line is what is kept of the request.

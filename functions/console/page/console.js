@@ -26,7 +26,6 @@ function streamURL() {
   const from = $("from").value.trim();
   if (start && from) url.searchParams.set(start.parameter, from);
   if ($("envelope").checked) url.searchParams.set("format", "cloudevents");
-  url.searchParams.set("busy", "inband");
   return url;
 }
 

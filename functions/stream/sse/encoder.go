@@ -20,6 +20,7 @@ const DefaultRetry = 5 * time.Second
 // use.
 type Encoder struct {
 	maxEventBytes int
+	retry         time.Duration
 	suffix        []byte // the default retry and the blank line
 	source        []byte // of CloudEvents, from the id's end to the type
 }
@@ -37,15 +38,19 @@ func NewEncoder(stream string, retry time.Duration, maxEventBytes int) *Encoder 
 	}
 	return &Encoder{
 		maxEventBytes: maxEventBytes,
+		retry:         retry,
 		suffix:        appendRetry(nil, retry),
 		source:        []byte(`","source":"/` + url.PathEscape(stream) + `","type":"`),
 	}
 }
 
+// Retry is the reconnection time that blocks carry.
+func (e *Encoder) Retry() time.Duration { return e.retry }
+
 // The fixed parts of a block.
 const (
 	idField    = "id: "
-	eventField = "\nevent: "
+	eventField = "event: "
 	dataField  = "data: "
 	retryField = "retry: "
 
@@ -80,15 +85,14 @@ func (e *Encoder) Append(b []byte, m *wire.Message) ([]byte, wire.Flaw) {
 	return append(b, e.suffix...), flaw
 }
 
-// AppendBlock appends a block of the edge's own. id is nil for a block without
-// an id line. retry 0 means the encoder's; typ has no line ends.
-func (e *Encoder) AppendBlock(b []byte, id *event.ID, typ string, retry time.Duration, data []byte) []byte {
-	b = slices.Grow(b, headSize(typ)+linesSize(data)+len(e.suffix)+len("18446744073709551615"))
-	if id != nil {
-		b = appendHead(b, *id, typ)
-	} else {
-		b = append(append(append(b, eventField[1:]...), typ...), '\n')
+// appendBlock appends a block of the edge's own. An empty id is a block without
+// an id line. retry 0 means the encoder's; id and typ have no line ends.
+func (e *Encoder) appendBlock(b, id []byte, typ string, retry time.Duration, data []byte) []byte {
+	b = slices.Grow(b, len(id)+headSize(typ)+linesSize(data)+len(e.suffix)+len("18446744073709551615"))
+	if len(id) > 0 {
+		b = append(append(append(b, idField...), id...), '\n')
 	}
+	b = append(append(append(b, eventField...), typ...), '\n')
 	b = appendLines(b, data)
 	if retry < time.Millisecond {
 		return append(b, e.suffix...)
@@ -122,11 +126,11 @@ func (e *Encoder) payloadFlaw(data []byte) wire.Flaw {
 }
 
 func headSize(typ string) int {
-	return len(idField) + event.IDBytes + len(eventField) + len(typ) + 1
+	return len(idField) + event.IDBytes + 1 + len(eventField) + len(typ) + 1
 }
 
 func appendHead(b []byte, id event.ID, typ string) []byte {
-	b = id.Append(append(b, idField...))
+	b = append(id.Append(append(b, idField...)), '\n')
 	return append(append(append(b, eventField...), typ...), '\n')
 }
 

@@ -97,12 +97,6 @@ func TestEncoderDefaults(t *testing.T) {
 	assert.Equal(t, wire.FlawSize, flaw)
 }
 
-func TestAppendBlock(t *testing.T) {
-	assert.Equal(t, "event: x\ndata: 1\nretry: 5000\n\n", string(encoder.AppendBlock(nil, nil, "x", 0, []byte("1"))))
-	assert.Equal(t, "id: "+testIDText+"\nevent: x\ndata: 1\ndata: 2\nretry: 250\n\n",
-		string(encoder.AppendBlock(nil, &testID, "x", 250*time.Millisecond, []byte("1\n2"))))
-}
-
 // A comment must neither dispatch nor touch the id of a client, wherever it
 // stands between blocks.
 func TestAppendComment(t *testing.T) {

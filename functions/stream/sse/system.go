@@ -56,7 +56,7 @@ func (e *Encoder) AppendOpen(b []byte, id event.ID, o wire.Open) []byte {
 		s.Resumed = wire.ResumedGap
 		s.tell(*o.Gap)
 	}
-	return e.appendSystem(b, &id, 0, s)
+	return e.appendSystem(b, idText(id), 0, s)
 }
 
 // AppendGap appends the block of a gap found later. id is the position just
@@ -64,26 +64,35 @@ func (e *Encoder) AppendOpen(b []byte, id event.ID, o wire.Open) []byte {
 func (e *Encoder) AppendGap(b []byte, id event.ID, g wire.Gap) []byte {
 	s := System{Type: SystemGap}
 	s.tell(g)
-	return e.appendSystem(b, &id, 0, s)
+	return e.appendSystem(b, idText(id), 0, s)
 }
 
 // AppendDrain appends the block before the edge ends a connection. id is the
 // position up to which the client has everything, retry the time after which it
 // is to come back; 0 means the encoder's.
 func (e *Encoder) AppendDrain(b []byte, id event.ID, why wire.Reason, retry time.Duration) []byte {
-	return e.appendSystem(b, &id, retry, System{Type: SystemDrain, Message: drainMessages[why], Reason: why})
+	return e.appendSystem(b, idText(id), retry, System{Type: SystemDrain, Message: drainMessages[why], Reason: why})
 }
 
-// AppendBusy appends the only block of a connection over a limit. id is the
-// request's own cursor, nil when it has none; retry as in AppendDrain.
-func (e *Encoder) AppendBusy(b []byte, id *event.ID, retry time.Duration) []byte {
-	return e.appendSystem(b, id, retry, System{Type: SystemBusy, Message: "the server is at a limit; reconnect later"})
+// AppendBusy appends the only block of a connection that is not served now: why
+// is for programs, message for people. cursor is the id with which the client is
+// to come back, any text, "" for a block without an id line. retry as in
+// AppendDrain.
+func (e *Encoder) AppendBusy(b []byte, cursor string, why wire.Reason, message string, retry time.Duration) []byte {
+	return e.appendSystem(b, clipID(cursor), retry, System{Type: SystemBusy, Message: message, Reason: why})
+}
+
+// AppendAway appends the only block of a connection to an instance that stops.
+// cursor and retry as in AppendBusy.
+func (e *Encoder) AppendAway(b []byte, cursor string, retry time.Duration) []byte {
+	why := wire.ReasonShutdown
+	return e.appendSystem(b, clipID(cursor), retry, System{Type: SystemDrain, Message: drainMessages[why], Reason: why})
 }
 
 // AppendExpired appends the block before a connection ends whose token ran out.
 // id is the position up to which the client has everything.
 func (e *Encoder) AppendExpired(b []byte, id event.ID) []byte {
-	return e.appendSystem(b, &id, 0, System{Type: SystemExpired, Message: "the token expired; reconnect with a new one"})
+	return e.appendSystem(b, idText(id), 0, System{Type: SystemExpired, Message: "the token expired; reconnect with a new one"})
 }
 
 // AppendHeartbeat appends a heartbeat: the time t, the number of clients of the
@@ -92,7 +101,8 @@ func (e *Encoder) AppendHeartbeat(b []byte, id event.ID, t time.Time, clients in
 	var room [96]byte
 	data := t.UTC().AppendFormat(append(room[:0], `{"timestamp":"`...), time.RFC3339)
 	data = strconv.AppendInt(append(data, `","clients":`...), int64(clients), 10)
-	return e.AppendBlock(b, &id, event.TypeHeartbeat, 0, append(data, '}'))
+	var idRoom [event.IDBytes]byte
+	return e.appendBlock(b, id.Append(idRoom[:0]), event.TypeHeartbeat, 0, append(data, '}'))
 }
 
 // tell adds the fields of g.
@@ -103,12 +113,25 @@ func (s *System) tell(g wire.Gap) {
 	}
 }
 
-func (e *Encoder) appendSystem(b []byte, id *event.ID, retry time.Duration, s System) []byte {
+func (e *Encoder) appendSystem(b, id []byte, retry time.Duration, s System) []byte {
 	data, err := json.Marshal(s)
 	if err != nil {
 		panic("sse: a struct of strings did not marshal: " + err.Error())
 	}
-	return e.AppendBlock(b, id, event.TypeSystem, retry, data)
+	return e.appendBlock(b, id, event.TypeSystem, retry, data)
+}
+
+func idText(id event.ID) []byte { return id.Append(make([]byte, 0, event.IDBytes)) }
+
+// clipID makes a client's own cursor fit for an id line: it stays one that is
+// none of ours, so that its client is told so.
+func clipID(cursor string) []byte {
+	return []byte(strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\r' || r == 0 {
+			return '?'
+		}
+		return r
+	}, clipRequested(cursor)))
 }
 
 // clipRequested makes a client's own text fit to be sent back: short and UTF-8.

@@ -45,7 +45,8 @@ func TestSystemBlocks(t *testing.T) {
 			sse.System{Type: "drain", Reason: "shutdown"}, "1234"},
 		{"drain at the age limit", encoder.AppendDrain(nil, testID, wire.ReasonMaxAge, 0),
 			sse.System{Type: "drain", Reason: "max_age"}, "5000"},
-		{"busy", encoder.AppendBusy(nil, &testID, 30*time.Second), sse.System{Type: "busy"}, "30000"},
+		{"busy", encoder.AppendBusy(nil, testIDText, "low_memory", "later", 30*time.Second), sse.System{Type: "busy", Reason: "low_memory"}, "30000"},
+		{"drain before a stream", encoder.AppendAway(nil, testIDText, 2*time.Second), sse.System{Type: "drain", Reason: "shutdown"}, "2000"},
 		{"expired", encoder.AppendExpired(nil, testID), sse.System{Type: "expired"}, "5000"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -68,7 +69,30 @@ func TestSystemBlockBytes(t *testing.T) {
 	assert.Equal(t, "id: "+testIDText+"\nevent: system\n"+
 		`data: {"type":"open","message":"connected; the events follow","resumed":"none"}`+"\nretry: 5000\n\n",
 		string(encoder.AppendOpen(nil, testID, wire.Open{Resumed: wire.ResumedNone})))
-	assert.True(t, strings.HasPrefix(string(encoder.AppendBusy(nil, nil, 0)), "event: system\ndata: {"), "busy without a cursor has no id line")
+	assert.Equal(t, "event: system\n"+
+		`data: {"type":"busy","message":"later","reason":"low_memory"}`+"\nretry: 6000\n\n",
+		string(encoder.AppendBusy(nil, "", "low_memory", "later", 6*time.Second)), "without a cursor there is no id line")
+}
+
+// TestAForeignCursorStaysOne: an id of ours in its place would have the client go
+// on as if nothing had been missed.
+func TestAForeignCursorStaysOne(t *testing.T) {
+	for name, tt := range map[string]struct{ cursor, id string }{
+		"a number":        {"42", "42"},
+		"a leading space": {" 42", " 42"},
+		"line ends":       {"a\n\nevent: data\rid: 1\x00", "a??event: data?id: 1?"},
+		"not UTF-8":       {"a\xff", "a?"},
+		"long":            {strings.Repeat("x", 1000), strings.Repeat("x", sse.MaxRequestedBytes)},
+	} {
+		for _, block := range [][]byte{
+			encoder.AppendBusy(nil, tt.cursor, "starting", "later", 0), encoder.AppendAway(nil, tt.cursor, 0),
+		} {
+			events := parseWHATWG(string(block))
+			require.Len(t, events, 1, name)
+			assert.Equal(t, tt.id, events[0].id, name)
+			assert.Equal(t, "system", events[0].typ, name)
+		}
+	}
 }
 
 func TestRequestedIsMadeSafe(t *testing.T) {

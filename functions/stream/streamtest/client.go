@@ -21,10 +21,10 @@ import (
 // Query is what a client asks for. The zero value is everything, live.
 type Query struct {
 	Topics []string
-	LastID string     // the Last-Event-ID header
-	Params url.Values // other parameters of the URL
-	Header http.Header
-	Proto  string // HTTP/1.1 unless set
+	LastID string      // the Last-Event-ID header
+	Params url.Values  // other parameters of the URL
+	Header http.Header // Accept is an EventSource's unless set
+	Proto  string      // HTTP/1.1 unless set
 	// RecvBuf bounds what the client's kernel takes without the client
 	// reading (SO_RCVBUF), in bytes. 0 leaves the system's.
 	RecvBuf int
@@ -51,7 +51,10 @@ func (q Query) request() []byte {
 	if proto == "" {
 		proto = "HTTP/1.1"
 	}
-	fmt.Fprintf(&b, "GET %s %s\r\nHost: edge\r\nAccept: text/event-stream\r\n", q.path(), proto)
+	fmt.Fprintf(&b, "GET %s %s\r\nHost: edge\r\n", q.path(), proto)
+	if q.Header["Accept"] == nil {
+		b.WriteString("Accept: text/event-stream\r\n")
+	}
 	if q.LastID != "" {
 		fmt.Fprintf(&b, "Last-Event-ID: %s\r\n", q.LastID)
 	}
