@@ -45,7 +45,7 @@ func TestAttachedSluiceMustBeReady(t *testing.T) {
 	server, err := peer.AttachSluice(natstest.Context(t), s.URL, "nats://127.0.0.1:1", 0)
 	require.NoError(t, err)
 	assert.Equal(t, netip.MustParseAddrPort(s.Listener.Addr().String()), server.Addr)
-	assert.Equal(t, "/stream?topic=a.b", server.Path("a.b"))
+	assert.Equal(t, "/stream?busy=status&topic=a.b", server.Path("a.b"))
 	assert.NoError(t, server.Stop(), "what was not started here is not stopped")
 	_, err = server.Publisher(t.Context(), 1)
 	assert.ErrorContains(t, err, "nats://127.0.0.1:1")

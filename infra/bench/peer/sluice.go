@@ -99,7 +99,7 @@ func AttachSluice(ctx context.Context, base, natsURL string, pid int32) (*Server
 
 func newSluice(name string, addr netip.AddrPort, natsURL string) *Server {
 	s := &Server{Name: name, Addr: addr, NATS: natsURL, IDs: true}
-	s.path = func(topic string) string { return "/stream?topic=" + url.QueryEscape(topic) }
+	s.path = func(topic string) string { return "/stream?busy=status&topic=" + url.QueryEscape(topic) }
 	s.publisher = s.publish
 	return s
 }
