@@ -128,7 +128,7 @@ func TestADrainingGateAdmitsNobodyAndTakesPlacesBack(t *testing.T) {
 
 // allCodes are the codes for which a stream may be refused.
 var allCodes = []access.Code{
-	access.BadQuery, access.BadTopic, access.BadFormat, access.BadSince, access.BadFrom, access.BadLast, access.BadBusy, access.TopicNotServed,
+	access.BadQuery, access.BadTopic, access.BadFormat, access.BadSince, access.BadFrom, access.BadLast, access.BadBusy, access.BadID, access.TopicNotServed,
 	access.TooManyConnections, access.LowMemory, access.Starting, access.LogUnavailable, access.Draining,
 }
 

@@ -20,6 +20,7 @@ const (
 	BadFrom            Code = "bad_from"
 	BadLast            Code = "bad_last"
 	BadBusy            Code = "bad_busy"
+	BadID              Code = "bad_id"
 	TopicNotServed     Code = "topic_not_served"
 	TooManyConnections Code = "too_many_connections"
 	LowMemory          Code = "low_memory"
@@ -30,7 +31,7 @@ const (
 
 // codes are those that a Gate's metric shows from the start.
 var codes = []Code{
-	BadQuery, BadTopic, BadFormat, BadSince, BadFrom, BadLast, BadBusy, TopicNotServed,
+	BadQuery, BadTopic, BadFormat, BadSince, BadFrom, BadLast, BadBusy, BadID, TopicNotServed,
 	TooManyConnections, LowMemory, Starting, LogUnavailable, Draining,
 }
 

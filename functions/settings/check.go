@@ -121,5 +121,6 @@ func (t *Client) validate(c *checks) {
 	c.that(t.SendBuffer == 0 || t.SendBuffer >= minSndbuf, "SNDBUF", t.SendBuffer, fmt.Sprintf("at least %d, or 0 for the system's", minSndbuf))
 	atLeast(c, "HEARTBEAT_INTERVAL", t.HeartbeatInterval, minHeartbeat)
 	c.that(t.Retry >= time.Millisecond && t.Retry%time.Millisecond == 0, "RETRY", t.Retry, "whole milliseconds, at least 1ms")
+	c.that(t.IDPosition == idFirst || t.IDPosition == idLast, "ID_POSITION", t.IDPosition, idFirst+" or "+idLast)
 	c.that(t.MaxAge == 0 || t.MaxAge >= time.Second, "MAX_AGE", t.MaxAge, "at least 1s, or 0 for never")
 }

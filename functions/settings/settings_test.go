@@ -104,7 +104,7 @@ var wrong = map[string]string{
 	"STREAM": "a.b", "STREAM_MAX_AGE": "1ms", "STREAM_MAX_BYTES": "0", "STREAM_DUPLICATES": "1ms", "MAX_EVENT_BYTES": "64KiB", "FEED_FILTER": "metric.>",
 	"RING_EVENTS": "0", "RING_BYTES": "0", "REPLAY_CONCURRENCY": "0", "SHARDS": "-1",
 	"PENDING_MSGS": "0", "PENDING_BYTES": "0", "STALL_TIMEOUT": "0s", "MIN_RATE": "0", "SNDBUF": "1",
-	"HEARTBEAT_INTERVAL": "1ms", "RETRY": "1500us", "MAX_AGE": "-1s", "DIRECT": "perhaps",
+	"HEARTBEAT_INTERVAL": "1ms", "RETRY": "1500us", "MAX_AGE": "-1s", "ID_POSITION": "middle", "DIRECT": "perhaps",
 	"NATS_URL": "http://127.0.0.1", "NATS_CREDS": "/no/such/file", "NATS_INBOX_PREFIX": "a b", "CREATE_STREAM": "perhaps",
 	"STREAM_REPLICAS": "6", "FUNCTIONS": "stream,metrics",
 	"NATS_PORT": "65536", "DEMO": "perhaps",

@@ -9,6 +9,12 @@ import (
 	"sluice/publisher/event"
 )
 
+// What ID_POSITION may be.
+const (
+	idFirst = "first"
+	idLast  = "last"
+)
+
 // Shared is what edge and local have.
 type Shared struct {
 	Server Server `embed:"" group:"Server"`
@@ -62,6 +68,7 @@ type Client struct {
 	HeartbeatInterval time.Duration `env:"HEARTBEAT_INTERVAL" default:"${heartbeat_interval}" help:"Time between two heartbeats; keep it below every proxy's timeout."`
 	Retry             time.Duration `env:"RETRY" default:"${retry}" help:"Reconnection time that blocks carry, in whole milliseconds."`
 	MaxAge            time.Duration `env:"MAX_AGE" default:"0s" help:"Age ± 5 % at which a connection is drained, 0 for never."`
+	IDPosition        string        `name:"id-position" env:"ID_POSITION" default:"first" help:"Line of a block that has its id, first or last, unless a request says ?id=; last is for clients that keep the id before they have read the block."`
 	Direct            bool          `env:"DIRECT" default:"true" negatable:"" help:"Write to the sockets of HTTP/1.1 clients without net/http."`
 }
 
@@ -74,6 +81,9 @@ func (l *Log) Limits(replicas int) event.StreamLimits {
 		MaxAge: l.StreamMaxAge, MaxBytes: l.StreamMaxBytes, Duplicates: l.StreamDuplicates, MaxMsgBytes: l.MaxEventBytes, Replicas: replicas,
 	}
 }
+
+// IDLast reports whether ID_POSITION is last.
+func (t *Client) IDLast() bool { return t.IDPosition == idLast }
 
 // Filters is FEED_FILTER as topic filters. Parse has checked it.
 func (f *Feed) Filters() []string {

@@ -37,6 +37,9 @@ type Config struct {
 	// StartTimeout is how long a request waits for the log to be read for the
 	// first time, and holds a place meanwhile.
 	StartTimeout time.Duration
+	// IDLast has the id as the last line of each block, for requests that do
+	// not say ?id=.
+	IDLast bool
 	// ThroughHTTP turns the direct way off.
 	ThroughHTTP bool
 }

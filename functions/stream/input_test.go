@@ -71,6 +71,8 @@ func TestBadRequests(t *testing.T) {
 			{"last of more than a number", "last=99999999999999999999", "bad_last"},
 			{"last of words", "last=ten", "bad_last"},
 			{"a format", "format=xml", "bad_format"},
+			{"a way to be told that the edge is busy", "busy=yes", "bad_busy"},
+			{"a line for the id", "id=42", "bad_id"},
 		} {
 			t.Run(tt.name, func(t *testing.T) {
 				resp, err := (&http.Client{Timeout: natstest.Patience}).Get(r.edge.URL + "/stream?" + tt.query)
@@ -162,6 +164,7 @@ func FuzzRequest(f *testing.F) {
 	f.Add("since=2026-01-02T15:04:05+02:00&topic[]=a&_=1", "")
 	f.Add("since=7d12h&lastEventId=x&Last-Event-ID=", "")
 	f.Add("from=start&last=1", "")
+	f.Add("id=last&uid=1&sid=last", "")
 	f.Add("topics=a&Topic=b&tpoic=c&topic[0]=d", "")
 	f.Fuzz(func(t *testing.T, query, cursor string) {
 		r := httptest.NewRequest(http.MethodGet, "/stream", nil)
@@ -195,6 +198,9 @@ func FuzzRequest(f *testing.F) {
 		for name := range values {
 			known := slices.Contains(parameters, name) || slices.Contains(aliases, name) || name == "bust"
 			for _, p := range parameters {
+				if p == "id" && !slices.Contains(values[name], "first") && !slices.Contains(values[name], "last") {
+					continue // uid and sid are others'
+				}
 				if !known && distance(strings.ToLower(name), p) <= 1 {
 					t.Fatalf("%q was ignored and looks like %s", name, p)
 				}

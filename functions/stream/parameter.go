@@ -19,6 +19,7 @@ const (
 	paramLast   = "last"
 	paramFormat = "format"
 	paramBusy   = "busy"
+	paramID     = "id"
 )
 
 // parameters are all that the query may say, each with the names under which
@@ -26,8 +27,9 @@ const (
 // (event-source-polyfill and reconnecting-eventsource say lastEventId), beside
 // what the page's own URL says.
 var parameters = []struct {
-	name string
-	also []string
+	name   string
+	also   []string
+	values []string // all that it may have, of one that other names resemble
 }{
 	{name: paramTopic, also: []string{"topic[]"}},
 	{name: paramCursor, also: []string{"lastEventId", "last-event-id", "Last-Event-ID"}},
@@ -36,6 +38,7 @@ var parameters = []struct {
 	{name: paramLast},
 	{name: paramFormat},
 	{name: paramBusy},
+	{name: paramID, values: []string{idFirst, idLast}},
 }
 
 // strangers resemble a parameter and are none: bust breaks caches.
@@ -63,8 +66,8 @@ func parseQuery(raw string) (query, *access.Refusal) {
 			delete(sent, name)
 		}
 	}
-	for name := range sent {
-		if meant := resembles(name); meant != "" {
+	for name, values := range sent {
+		if meant := resembles(name, values); meant != "" {
 			return q, badRequest(access.BadQuery, fmt.Sprintf("there is no parameter %.32q; use %q", name, meant))
 		}
 	}
@@ -83,8 +86,8 @@ func (q query) newest(name string) string {
 }
 
 // resembles is the parameter that a name which is none of them must have meant,
-// or "".
-func resembles(name string) string {
+// or "". What resembles id (uid, sid) means it only with a value of its own.
+func resembles(name string, values []string) string {
 	if slices.Contains(strangers, name) {
 		return ""
 	}
@@ -92,7 +95,11 @@ func resembles(name string) string {
 	field, _, _ := strings.Cut(name, "[") // as form libraries write lists and maps
 	head := letters(field)
 	for _, p := range parameters {
-		if own := letters(p.name); near(whole, own) || near(head, own) {
+		own := letters(p.name)
+		if !near(whole, own) && !near(head, own) {
+			continue
+		}
+		if p.values == nil || slices.ContainsFunc(values, func(v string) bool { return slices.Contains(p.values, v) }) {
 			return p.name
 		}
 	}

@@ -24,7 +24,7 @@ import (
 
 // parameters are ours, and aliases what clients send for them.
 var (
-	parameters = []string{"topic", "last_event_id", "since", "from", "last", "format", "busy"}
+	parameters = []string{"topic", "last_event_id", "since", "from", "last", "format", "busy", "id"}
 	aliases    = []string{"topic[]", "lastEventId", "last-event-id", "Last-Event-ID"}
 )
 
@@ -62,9 +62,10 @@ func TestAMisspeltParameterIsToldTheRightOne(t *testing.T) {
 		{"lastEventID", "last_event_id"}, {"LAST_EVENT_ID", "last_event_id"}, {"lasteventid", "last_event_id"},
 		{"last_event_ids", "last_event_id"}, {"Last-Event-Id", "last_event_id"}, {"lastEventsId", "last_event_id"},
 		{"Since", "since"}, {"sicne", "since"}, {"From", "from"}, {"form", "from"}, {"Last", "last"}, {"lst", "last"}, {"formats", "format"}, {"Busy", "busy"},
+		{"ID", "id"}, {"Id", "id"}, {"id[]", "id"}, {"ids", "id"}, {"di", "id"}, {"uid", "id"},
 	} {
 		t.Run(tt.sent, func(t *testing.T) {
-			status, code, message := answer(h, "topic=a&"+url.QueryEscape(tt.sent)+"=x")
+			status, code, message := answer(h, "topic=a&"+url.QueryEscape(tt.sent)+"=last")
 			assert.Equal(t, http.StatusBadRequest, status)
 			assert.Equal(t, "bad_query", code)
 			assert.Equal(t, fmt.Sprintf("there is no parameter %q; use %q", tt.sent, tt.meant), message)
@@ -74,7 +75,7 @@ func TestAMisspeltParameterIsToldTheRightOne(t *testing.T) {
 
 func TestWhatIsNoParameterIsIgnored(t *testing.T) {
 	h := unready(t)
-	for _, name := range []string{"", "_", "t", "ts", "v", "r", "cb", "rnd", "nocache", "cachebust", "bust", "utm_source", "token", "id", "[]"} {
+	for _, name := range []string{"", "_", "t", "ts", "v", "r", "cb", "rnd", "nocache", "cachebust", "bust", "utm_source", "token", "uid", "sid", "cid", "_id", "[]"} {
 		t.Run(name, func(t *testing.T) {
 			status, code, _ := answer(h, url.QueryEscape(name)+"=1764114442")
 			assert.Equal(t, http.StatusServiceUnavailable, status)
@@ -110,7 +111,7 @@ func TestNoMisspeltParameterIsTakenForAnother(t *testing.T) {
 		if slices.Contains(parameters, name) || slices.Contains(aliases, name) || name == "bust" {
 			t.Skip("no mistake")
 		}
-		status, code, message := answer(h, url.QueryEscape(name)+"=1")
+		status, code, message := answer(h, url.QueryEscape(name)+"=first")
 		require.Equal(t, http.StatusBadRequest, status, name)
 		require.Equal(t, "bad_query", code, name)
 		require.Contains(t, message, fmt.Sprintf("use %q", meant), name)

@@ -60,10 +60,10 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, q *request, why
 	defer end(r.Context(), End{Reason: string(why.Code)})
 	switch {
 	case why.Code == access.Draining:
-		writeBlock(w, r, h.cfg.Encoder.AppendAway(nil, q.keeps(h.cfg.Feed.Position()), jitter(why.Retry)))
+		writeBlock(w, r, q.format.Away(q.keeps(h.cfg.Feed.Position()), jitter(why.Retry)))
 	case why.Retry > 0 && q.inband:
 		retry := jitter(max(why.Retry, h.cfg.Encoder.Retry()))
-		writeBlock(w, r, h.cfg.Encoder.AppendBusy(nil, q.keeps(h.cfg.Feed.Position()), wire.Reason(why.Code), why.Message, retry))
+		writeBlock(w, r, q.format.Busy(q.keeps(h.cfg.Feed.Position()), wire.Reason(why.Code), why.Message, retry))
 	default:
 		why.Retry = jitter(why.Retry)
 		why.Write(w)

@@ -69,7 +69,7 @@ func TestEveryRefusalIsToldAndCountedByItsCode(t *testing.T) {
 		o.Stream.MaxConnections = 1
 	}).edge
 	r := &refusals{behind(t, edge.Handler, nil), func(t *testing.T) map[string]int { return values(t, reg, "sse_requests_refused_total") }}
-	require.Len(t, r.counts(t), 13)
+	require.Len(t, r.counts(t), 14)
 
 	for _, tt := range []struct {
 		code   access.Code
@@ -83,6 +83,7 @@ func TestEveryRefusalIsToldAndCountedByItsCode(t *testing.T) {
 		{access.BadFrom, 400, url.Values{"from": {"5"}}},
 		{access.BadLast, 400, url.Values{"last": {"0"}}},
 		{access.BadBusy, 400, url.Values{"busy": {"yes"}}},
+		{access.BadID, 400, url.Values{"id": {"42"}}},
 		{access.TopicNotServed, 404, url.Values{"topic": {"b"}}},
 	} {
 		t.Run(string(tt.code), func(t *testing.T) {

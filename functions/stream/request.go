@@ -17,8 +17,15 @@ import (
 // request is a checked GET /stream.
 type request struct {
 	feed.Request
-	inband bool // a refusal that passes is told in-band
+	inband bool       // a refusal that passes is told in-band
+	format sse.Format // of all blocks
 }
+
+// What ?id= may say: which line of a block has its id.
+const (
+	idFirst = "first"
+	idLast  = "last"
+)
 
 // MaxLast is the most events that ?last= may ask for; the ring bounds it too.
 const MaxLast = 1 << 20
@@ -46,14 +53,10 @@ func (h *Handler) parse(r *http.Request) (q request, bad *access.Refusal) {
 	if q.Topics, bad = h.topics(params.Values[paramTopic]); bad != nil {
 		return q, bad
 	}
-	switch format := params.Get(paramFormat); format {
-	case "":
-		q.Wire = h.cfg.Encoder
-	case "cloudevents":
-		q.Wire = sse.CloudEvents{Encoder: h.cfg.Encoder}
-	default:
-		return q, badRequest(access.BadFormat, "format must be cloudevents or absent")
+	if q.format, bad = h.format(params); bad != nil {
+		return q, bad
 	}
+	q.Wire = q.format
 	if q.Start, bad = start(r.Header.Get("Last-Event-ID"), params); bad != nil {
 		return q, bad
 	}
@@ -66,6 +69,30 @@ func (h *Handler) parse(r *http.Request) (q request, bad *access.Refusal) {
 
 func badRequest(code access.Code, message string) *access.Refusal {
 	return access.Refuse(http.StatusBadRequest, code, message)
+}
+
+// format is the form of the blocks.
+func (h *Handler) format(params query) (f sse.Format, bad *access.Refusal) {
+	switch format := params.Get(paramFormat); format {
+	case "":
+		f = h.cfg.Encoder
+	case "cloudevents":
+		f = sse.CloudEvents{Encoder: h.cfg.Encoder}
+	default:
+		return nil, badRequest(access.BadFormat, "format must be cloudevents or absent")
+	}
+	last := h.cfg.IDLast
+	switch id := params.Get(paramID); id {
+	case "":
+	case idFirst, idLast:
+		last = id == idLast
+	default:
+		return nil, badRequest(access.BadID, "id, the place of a block's id line, must be "+idFirst+", "+idLast+" or absent")
+	}
+	if last {
+		f = sse.IDLast{Format: f}
+	}
+	return f, nil
 }
 
 // topics is what is asked for; without a topic all that the instance serves.

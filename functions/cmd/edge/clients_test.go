@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"errors"
 	"net"
 	"net/http"
@@ -36,6 +37,17 @@ func testRetry(t *testing.T) {
 func testMaxAge(t *testing.T) {
 	c := newRig(t).edge(t, "MAX_AGE", "1s", "HEARTBEAT_INTERVAL", "1h").live() // nothing else comes
 	assert.EqualValues(t, "max_age", c.System(t, "drain").System().Reason)
+}
+
+// testIDPosition reads the first line of a block.
+func testIDPosition(t *testing.T) {
+	r := newRig(t)
+	for value, want := range map[string]string{"last": "event: system", "first": "id: " + r.log.ID(0)} {
+		c := r.edge(t, "ID_POSITION", value).open(streamtest.Query{})
+		line, err := bufio.NewReader(c.Response.Body).ReadString('\n')
+		require.NoError(t, err)
+		assert.Equal(t, want+"\n", line)
+	}
 }
 
 // testDirect looks at the head: net/http keeps its connections, a connection

@@ -47,6 +47,7 @@ func TestEverySettingActs(t *testing.T) {
 		"HEARTBEAT_INTERVAL": testHeartbeatInterval,
 		"RETRY":              testRetry,
 		"MAX_AGE":            testMaxAge,
+		"ID_POSITION":        testIDPosition,
 		"DIRECT":             testDirect,
 	}
 	for _, name := range cmdtest.Shared {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"sluice/functions/stream/feed/wire"
 	"sluice/functions/stream/sse"
 	"sluice/publisher/event"
 )
@@ -33,6 +34,15 @@ func TestAllocations(t *testing.T) {
 			assert.Zero(t, testing.AllocsPerRun(20, func() { large.Append(room, m) }))
 			assert.LessOrEqual(t, testing.AllocsPerRun(20, func() { large.AppendCloudEvent(nil, m) }), 1+tt.checking)
 			assert.LessOrEqual(t, testing.AllocsPerRun(20, func() { large.AppendCloudEvent(room, m) }), tt.checking)
+
+			frames := make([]wire.Frame, 2)
+			for i := range frames {
+				frames[i], _ = wire.NewFrame(large, m)
+			}
+			for _, inner := range formats(large) {
+				want := testing.AllocsPerRun(20, func() { inner.Merge(18, frames) })
+				assert.Equal(t, want, testing.AllocsPerRun(20, func() { sse.IDLast{Format: inner}.Merge(18, frames) }), "%T", inner)
+			}
 
 			block, _ := large.Append(nil, m)
 			assert.LessOrEqual(t, cap(block), len(block)+len(block)/4+64, "room beyond the block's size class")

@@ -10,6 +10,8 @@
 //	retry: 5000
 //	(blank line)
 //
+// An IDLast has the id line before the blank line instead.
+//
 // Whatever bytes a publisher sent, a block is exactly one event for the client
 // that parses it: a payload or a type that would break that is mended, and the
 // mending is told to the caller as a Flaw. Nothing here blocks or fails.

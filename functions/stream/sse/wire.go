@@ -8,7 +8,7 @@ import (
 )
 
 // An Encoder is the plain wire format.
-var _ wire.Wire = (*Encoder)(nil)
+var _ Format = (*Encoder)(nil)
 
 // Event is part of wire.Wire.
 func (e *Encoder) Event(m wire.Message) ([]byte, wire.Flaw) { return e.Append(nil, &m) }
@@ -39,6 +39,16 @@ func (e *Encoder) Bye(at event.ID, why wire.Reason, retry time.Duration) []byte 
 		return e.AppendExpired(nil, at)
 	}
 	return e.AppendDrain(nil, at, why, retry)
+}
+
+// Busy is part of Format.
+func (e *Encoder) Busy(cursor string, why wire.Reason, message string, retry time.Duration) []byte {
+	return e.AppendBusy(nil, cursor, why, message, retry)
+}
+
+// Away is part of Format.
+func (e *Encoder) Away(cursor string, retry time.Duration) []byte {
+	return e.AppendAway(nil, cursor, retry)
 }
 
 // KeepAlive is part of wire.Wire.

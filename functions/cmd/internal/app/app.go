@@ -117,6 +117,7 @@ func (a *app) newStream() error {
 		MaxAge:         s.Client.MaxAge,
 		StallTimeout:   s.Client.StallTimeout,
 		MinRate:        s.Client.MinRate,
+		IDLast:         s.Client.IDLast(),
 		ThroughHTTP:    !s.Client.Direct,
 	})
 	return nil

@@ -9,7 +9,7 @@ import (
 // Wire is a wire format. Its blocks are whole: one after the other, in any
 // number, they are a valid stream. A Wire is immutable, safe for concurrent
 // use, and comparable: clients with equal topics and an equal Wire get the same
-// bytes, made once.
+// bytes, made once. What a method returns is its caller's to change.
 type Wire interface {
 	// Event renders an event as a block of its own and says what had to be
 	// mended for that. Only a copy of m.Data is kept.
