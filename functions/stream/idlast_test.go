@@ -96,6 +96,7 @@ func TestEveryBlockHasItsIDWhereAskedFor(t *testing.T) {
 			{"last, CloudEvents", url.Values{"id": {"last"}, "format": {"cloudevents"}}, true},
 		} {
 			t.Run(tt.name, func(t *testing.T) {
+				t.Parallel()
 				text := everything(t, way, tt.params)
 				blocks := strings.Split(strings.TrimSuffix(text, "\n\n"), "\n\n")
 				require.GreaterOrEqual(t, len(blocks), 8)
