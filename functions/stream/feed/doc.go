@@ -7,6 +7,7 @@
 //	replay    what the ring forgot     ──▶ fanout
 //	eventlog  the JetStream stream         wire      frames and formats
 //	topics    sets of topic filters        metrics   what is counted
+//	turns     pauses for work in vain
 //
 // and settles where a client begins (resume.go). Imports run one way; which
 // room may know which is a test.

@@ -15,6 +15,7 @@ import (
 	"sluice/functions/stream/feed/replay"
 	"sluice/functions/stream/feed/ring"
 	"sluice/functions/stream/feed/topics"
+	"sluice/functions/stream/feed/turns"
 	"sluice/functions/stream/feed/wire"
 	"sluice/publisher/event"
 )
@@ -29,6 +30,7 @@ type Feed struct {
 	reader  *reader.Reader
 	replays *replay.Replays
 	fanout  *fanout.Fanout
+	turns   *turns.Turns // for work that gives its client nothing
 	metrics *metrics.Metrics
 }
 
@@ -46,7 +48,10 @@ func New(cfg Config) (*Feed, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Feed{cfg: cfg, topics: served, log: log, ring: ring.New(cfg.RingEvents, cfg.RingBytes), metrics: metrics.New(cfg.Registry)}
+	f := &Feed{
+		cfg: cfg, topics: served, log: log, ring: ring.New(cfg.RingEvents, cfg.RingBytes),
+		metrics: metrics.New(cfg.Registry), turns: &turns.Turns{},
+	}
 	if f.cfg.Clients == nil {
 		f.cfg.Clients = f.Count
 	}
@@ -58,6 +63,7 @@ func New(cfg Config) (*Feed, error) {
 		Replay:            func(t *topics.Set) fanout.Replay { return f.replays.Open(t) },
 		EndsBefore:        f.endsBefore,
 		HeartbeatInterval: cfg.HeartbeatInterval, Clients: f.cfg.Clients, Shards: cfg.Shards, Metrics: f.metrics,
+		Pay: f.turns.Pay,
 	})
 	f.reader = reader.New(reader.Config{
 		Log: log, Ring: f.ring, RingEvents: cfg.RingEvents, Wire: cfg.Wire, Subjects: served.Subjects(),
@@ -75,6 +81,9 @@ func (f *Feed) register() {
 	f.cfg.Registry.MustRegister(
 		gauge("sse_feed_lag_events", "Events of the log that the feed has not read yet.", func() float64 { return float64(f.Status().Lag) }),
 		gauge("sse_feed_position", "Sequence up to which the feed has read.", func() float64 { return float64(f.Position().Seq) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "sse_fruitless_seconds_total", Help: "Time spent on looking for events that clients asked for and that are not there.",
+		}, func() float64 { return f.turns.Total().Seconds() }),
 	)
 }
 

@@ -87,9 +87,21 @@ func (f *Feed) resolve(ctx context.Context, req Request) (event.ID, wire.Open, e
 	case start.Oldest:
 		return f.oldest(ctx)
 	case start.Last > 0:
-		return f.ring.Last(start.Last, req.Topics), wire.Open{Resumed: wire.ResumedNone}, nil
+		pos, err := f.last(ctx, start.Last, req.Topics)
+		return pos, wire.Open{Resumed: wire.ResumedNone}, err
 	}
 	return f.Position(), wire.Open{Resumed: wire.ResumedNone}, nil
+}
+
+// last begins before the newest n events of the ring that the topics match. What
+// it looks through it pays for, but for the first go.
+func (f *Feed) last(ctx context.Context, n int, t *topics.Set) (event.ID, error) {
+	began := time.Now()
+	return f.ring.Last(n, t, func() error {
+		err := f.turns.Pay(ctx, time.Since(began))
+		began = time.Now()
+		return err
+	})
 }
 
 // live begins at the feed's position, after a gap.

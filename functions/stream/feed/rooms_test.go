@@ -24,13 +24,14 @@ var knows = map[string]struct {
 }{
 	"wire":     {},
 	"topics":   {},
+	"turns":    {},
 	"metrics":  {rooms: []string{"wire"}},
 	"ring":     {rooms: []string{"wire"}},
 	"eventlog": {rooms: []string{"wire"}, nats: true},
 	"replay":   {rooms: []string{"eventlog", "metrics", "topics", "wire"}},
 	"reader":   {rooms: []string{"eventlog", "metrics", "ring", "wire"}},
 	"fanout":   {rooms: []string{"metrics", "ring", "topics", "wire"}},
-	".":        {rooms: []string{"eventlog", "fanout", "metrics", "reader", "replay", "ring", "topics", "wire"}, nats: true},
+	".":        {rooms: []string{"eventlog", "fanout", "metrics", "reader", "replay", "ring", "topics", "turns", "wire"}, nats: true},
 }
 
 // TestRoomsKnowOnlyWhatLiesBelow: the imports of the feed's rooms run one way,

@@ -98,6 +98,7 @@ func newStepped(tb testing.TB, ringFrames int, change ...func(*Config)) *stepped
 		HeartbeatInterval: time.Hour,
 		Clients:           func() int { return s.fanout.Count() },
 		Shards:            1,
+		Pay:               func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
 		Metrics:           metrics.New(prometheus.NewRegistry()),
 	}
 	for _, c := range change {
@@ -139,9 +140,9 @@ func (s *stepped) connect(after uint64) *socket {
 	return out
 }
 
-func (s *stepped) client(after uint64) (*socket, *Subscription) {
+func (s *stepped) client(after uint64, topics ...string) (*socket, *Subscription) {
 	s.t.Helper()
-	sub, err := s.fanout.Subscribe(set(s.t), encoder)
+	sub, err := s.fanout.Subscribe(set(s.t, topics...), encoder)
 	require.NoError(s.t, err)
 	sub.Open(position(after), wire.Open{Resumed: wire.ResumedComplete})
 	before := s.tasks()

@@ -22,6 +22,9 @@ type Config struct {
 	Replay func(*topics.Set) Replay
 	// EndsBefore asks whether the log is known to end before a position.
 	EndsBefore func(ctx context.Context, pos event.ID) bool
+	// Pay waits for what looking through the ring in vain costs, for so long.
+	// It returns early when ctx ends.
+	Pay func(ctx context.Context, vain time.Duration) error
 
 	HeartbeatInterval time.Duration
 	// Clients is the number that heartbeats tell; it must not block.

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"sluice/functions/stream/feed/ring"
 	"sluice/functions/stream/feed/wire"
 	"sluice/publisher/event"
 )
@@ -111,12 +112,14 @@ func (s *Subscription) readRing(upTo uint64) error {
 	s.fan.readers <- struct{}{}
 	buf := framePool.Get().(*[]wire.Frame)
 	defer framePool.Put(buf)
+	began := time.Now()
 	frames, next, pos, ok := s.fan.ring.Read((*buf)[:0], s.at.idx, upTo, writeBytes, s.view.topics)
 	if !ok {
 		<-s.fan.readers
 		s.move(overtaken)
 		return s.catchUp()
 	}
+	wanted, looked, took := uint64(len(frames)), next-s.at.idx, time.Since(began)
 	var err error
 	var rest []byte
 	if len(frames) > 0 {
@@ -130,7 +133,26 @@ func (s *Subscription) readRing(upTo uint64) error {
 		err = s.waitWrite(rest)
 	}
 	s.at.idx, s.at.pos = next, pos
+	if err == nil && looked == ring.ScanFrames && wanted < looked {
+		err = s.pay(took*time.Duration(looked-wanted)/ring.ScanFrames, wanted > 0)
+	}
 	return err
+}
+
+// pay takes the pause that looking at frames in vain costs. A scan's last go,
+// which is no whole one, is free: so a client that has only just missed something
+// does not wait for those who look through the whole ring.
+func (s *Subscription) pay(vain time.Duration, written bool) error {
+	ctx, cancel := s.waiting()
+	err := s.fan.cfg.Pay(ctx, vain)
+	cancel()
+	if now := time.Now(); written {
+		s.pump.quiet = now.UnixNano()
+	} else if err == nil && now.UnixNano()-s.pump.quiet > int64(warmEvery) {
+		s.pump.quiet = now.UnixNano()
+		return s.write(s.view.wire.KeepAlive())
+	}
+	return nil // an end of ctx is for next
 }
 
 var framePool = sync.Pool{New: func() any { return new([]wire.Frame) }}

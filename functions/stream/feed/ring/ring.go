@@ -1,6 +1,7 @@
 // Package ring keeps the newest frames of the log in memory, bounded in number
 // and in bytes. One reader writes; any number of clients read. No call waits
-// for anything but the ring's lock, under which nothing is written or sent.
+// for anything but the ring's lock, under which nothing is written, sent or
+// matched: what clients look for is copied out in small pieces first.
 package ring
 
 import (
@@ -10,10 +11,6 @@ import (
 	"sluice/functions/stream/feed/wire"
 	"sluice/publisher/event"
 )
-
-// scanFrames is how many frames one Read looks at, at most: so long the reader
-// may wait for the lock.
-const scanFrames = 2048
 
 // Ring keeps the newest frames. Frames are addressed by an index that counts
 // up for the life of the process, whatever happens to the log; positions
@@ -159,64 +156,12 @@ func (r *Ring) Since(t int64) (pos event.ID, ok bool) {
 	return r.at(i - 1).ID, true
 }
 
-// Matcher says which topics a reader wants. It must be quick: the ring's lock
-// is held.
-type Matcher interface{ Match(topic string) bool }
-
-// Last is the position before the newest n events that m matches.
-func (r *Ring) Last(n int, m Matcher) event.ID {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	from, pos := max(r.first, r.section), r.pos
-	for i := r.next; i > from && n > 0; i-- {
-		if f := r.at(i - 1); !f.IsGap() && m.Match(f.Topic) {
-			n--
-			pos = r.before(i-1, from)
-		}
-	}
-	return pos
-}
-
-// before is the position just before the frame at i.
-func (r *Ring) before(i, from uint64) event.ID {
-	if i == from {
-		return r.floor
-	}
-	return r.at(i - 1).ID
-}
-
 // search is the first index of the section whose frame is true of after, which
 // rises from false to true.
 func (r *Ring) search(after func(*wire.Frame) bool) uint64 {
 	from := max(r.first, r.section)
 	n := sort.Search(int(r.next-from), func(i int) bool { return after(r.at(from + uint64(i))) })
 	return from + uint64(n)
-}
-
-// Read appends to dst the frames from index from on, below index to and up to
-// about maxBytes, that m matches; gaps always match, and a nil m matches all.
-// It looks at a bounded number of frames. upTo is the index after the last
-// one looked at and pos the position there. ok is false when the ring does not
-// go back to from.
-func (r *Ring) Read(dst []wire.Frame, from, to uint64, maxBytes int, m Matcher) (frames []wire.Frame, upTo uint64, pos event.ID, ok bool) {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	if from < r.first {
-		return dst, from, event.ID{}, false
-	}
-	to = min(to, r.next, from+scanFrames)
-	bytes := 0
-	for upTo = from; upTo < to; upTo++ {
-		f := r.at(upTo)
-		if m != nil && !f.IsGap() && !m.Match(f.Topic) {
-			continue
-		}
-		if bytes += len(f.Block); bytes > maxBytes && len(dst) > 0 {
-			break
-		}
-		dst = append(dst, *f)
-	}
-	return dst, upTo, r.positionAt(upTo), true
 }
 
 // positionAt is the position before the frame at i, which is where the reader

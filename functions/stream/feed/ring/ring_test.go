@@ -141,24 +141,30 @@ func checkRead(t *rapid.T, r *Ring, m *ringModel, from int) {
 	require.Empty(t, got)
 }
 
+func last(t require.TestingT, r *Ring, n int, filter string) event.ID {
+	pos, err := r.Last(n, set(t, filter), func() error { return nil })
+	require.NoError(t, err)
+	return pos
+}
+
 func TestRingLastAndSince(t *testing.T) {
 	r := New(6, 1<<20)
 	id := func(seq uint64) event.ID { return event.ID{Epoch: 1, Seq: seq} }
 	r.Begin(id(10))
 	_, ok := r.Since(0)
 	require.False(t, ok, "an empty ring knows no times")
-	require.Equal(t, id(10), r.Last(3, set(t, ">")))
+	require.Equal(t, id(10), last(t, r, 3, ">"))
 	for i := range uint64(10) { // the ring keeps 15 to 20
 		r.Append(wire.Frame{ID: id(11 + i), Time: int64(100 * (11 + i)), Topic: []string{"a", "b"}[i%2]})
 	}
 
 	for n, want := range map[int]uint64{1: 19, 2: 18, 6: 14, 100: 14} {
-		require.Equal(t, id(want), r.Last(n, set(t, ">")), "last %d", n)
+		require.Equal(t, id(want), last(t, r, n, ">"), "last %d", n)
 	}
 	for n, want := range map[int]uint64{1: 18, 2: 16, 3: 14, 4: 14} {
-		require.Equal(t, id(want), r.Last(n, set(t, "a")), "last %d of a", n)
+		require.Equal(t, id(want), last(t, r, n, "a"), "last %d of a", n)
 	}
-	require.Equal(t, id(20), r.Last(5, set(t, "c")))
+	require.Equal(t, id(20), last(t, r, 5, "c"))
 
 	for at, want := range map[int64]uint64{1501: 15, 1600: 15, 1999: 19, 2000: 19, 2001: 20, 9999: 20} {
 		pos, ok := r.Since(at)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"sluice/publisher/event"
 )
@@ -19,6 +20,7 @@ type Set struct {
 	filters []string
 	key     string
 	all     bool
+	many    func() *Index[struct{}] // of more filters than are compared one by one
 }
 
 // New checks the filters and makes a set of them. None is everything.
@@ -48,7 +50,21 @@ func newSet(filters []string) *Set {
 		}
 	}
 	slices.Sort(kept)
-	return &Set{filters: kept, key: strings.Join(kept, " "), all: kept[0] == ">"}
+	s := &Set{filters: kept, key: strings.Join(kept, " "), all: kept[0] == ">"}
+	if len(kept) > most {
+		s.many = sync.OnceValue(s.index)
+	}
+	return s
+}
+
+// index is made when the set matches for the first time: a set that only gets
+// what its shard delivers needs none.
+func (s *Set) index() *Index[struct{}] {
+	x := &Index[struct{}]{}
+	for _, f := range s.filters {
+		x.Add(f, struct{}{})
+	}
+	return x
 }
 
 // String is the canonical form, filters separated by spaces.
@@ -59,7 +75,10 @@ func (s *Set) Filters() []string { return s.filters }
 
 // Match reports whether an event of the topic belongs to the set.
 func (s *Set) Match(topic string) bool {
-	return s.all || slices.ContainsFunc(s.filters, func(f string) bool { return event.Matches(f, topic) })
+	if s.many != nil {
+		return s.many().Each(topic, func(struct{}) bool { return true })
+	}
+	return s.all || slices.ContainsFunc(s.filters, func(f string) bool { return matches(f, topic) })
 }
 
 // Covers reports whether every topic of u is one of s.
