@@ -22,6 +22,9 @@ const (
 	// deleteTimeout bounds the wait for the deletion of a consumer, which may
 	// be one at a server that is gone.
 	deleteTimeout = requestTimeout / 4
+	// maxPlacings is how many consumers are made until one is on the server
+	// that is wanted: of five servers it is then found in 99.9 % of all cases.
+	maxPlacings = 32
 )
 
 // name is a new consumer's name, which says whose and what for.
@@ -49,12 +52,36 @@ func (l *Log) config(purpose string, subjects []string, after uint64) jetstream.
 // one whose answer was lost may be there, and is left to the server. A creation
 // does not end with the client: a consumer of which nothing is known cannot be
 // deleted.
-func (l *Log) create(ctx context.Context, make func(context.Context) error) error {
-	return l.insist(ctx, func() error {
-		once, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
-		defer cancel()
-		return make(once)
-	})
+//
+// at is the name of the server on which it must be, "" for any. The log's
+// servers take new consumers at random, so some are made in vain.
+func (l *Log) create(ctx context.Context, at string, make func(context.Context) (*jetstream.ConsumerInfo, error)) error {
+	for range maxPlacings {
+		var info *jetstream.ConsumerInfo
+		err := l.insist(ctx, func() (err error) {
+			once, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
+			defer cancel()
+			info, err = make(once)
+			return err
+		})
+		if err != nil || at == "" || serverOf(info) == at {
+			return err
+		}
+		l.deleteConsumer(info.Name)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+	return fmt.Errorf("%d consumers, and none of them on the server %s", maxPlacings, at)
+}
+
+// serverOf is the name of the server on which a consumer is, "" outside of a
+// cluster.
+func serverOf(info *jetstream.ConsumerInfo) string {
+	if info.Cluster == nil {
+		return ""
+	}
+	return info.Cluster.Leader
 }
 
 // deleteConsumer deletes a consumer; if that fails the server does it after
@@ -74,9 +101,14 @@ var ErrMissing = errors.New("a delivery is missing")
 // deliveries counts one consumer's deliveries, so that a missing one is noticed.
 type deliveries struct {
 	consumer string
+	server   string // on which it is
 	epoch    int64  // of the log that it reads
 	number   uint64 // of the last delivery
 }
+
+// Server is the name of the server on which the consumer is, "" outside of a
+// cluster.
+func (d *deliveries) Server() string { return d.server }
 
 // take is the event that m delivers, which must be the next one. The event's
 // Topic is "" when its subject is outside the topic grammar.
@@ -110,16 +142,19 @@ type Consumer struct {
 }
 
 // Consume makes a consumer of the events after a position. subjects must not
-// overlap (topics.Set.Subjects).
-func (l *Log) Consume(ctx context.Context, purpose string, subjects []string, after event.ID) (*Consumer, error) {
+// overlap (topics.Set.Subjects). at is the server on which it must be, "" for
+// any.
+func (l *Log) Consume(ctx context.Context, purpose string, subjects []string, after event.ID, at string) (*Consumer, error) {
 	c := &Consumer{log: l}
-	err := l.create(ctx, func(ctx context.Context) error {
+	err := l.create(ctx, at, func(ctx context.Context) (*jetstream.ConsumerInfo, error) {
 		cfg := l.config(purpose, subjects, after.Seq)
-		c.deliveries = deliveries{consumer: cfg.Name, epoch: after.Epoch}
-		if _, err := l.js.CreateConsumer(ctx, l.stream, cfg); err != nil {
-			return fmt.Errorf("create the consumer %s: %w", cfg.Name, err)
+		made, err := l.js.CreateConsumer(ctx, l.stream, cfg)
+		if err != nil {
+			return nil, fmt.Errorf("create the consumer %s: %w", cfg.Name, err)
 		}
-		return nil
+		info := made.CachedInfo()
+		c.deliveries = deliveries{consumer: cfg.Name, server: serverOf(info), epoch: after.Epoch}
+		return info, nil
 	})
 	if err != nil {
 		return nil, err
@@ -218,16 +253,23 @@ func (c *Consumer) pull(ctx context.Context, events, maxBytes int) (msgs []*nats
 // AtTime is the position before the first event stored at t or later, in a log
 // of that epoch. It takes a consumer for a moment.
 func (l *Log) AtTime(ctx context.Context, epoch int64, t time.Time) (pos event.ID, err error) {
-	err = l.create(ctx, func(ctx context.Context) error {
+	at := ""
+	if now := l.Known(); now.Replicas > 1 && now.MaxAge > 0 && !now.young(t) {
+		at = now.Leader // another server may have removed more
+	}
+	err = l.create(ctx, at, func(ctx context.Context) (*jetstream.ConsumerInfo, error) {
 		cfg := l.config("time", nil, 0)
 		cfg.DeliverPolicy, cfg.OptStartSeq, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, 0, &t
-		c, err := l.js.CreateConsumer(ctx, l.stream, cfg)
+		made, err := l.js.CreateConsumer(ctx, l.stream, cfg)
 		if err != nil {
-			return fmt.Errorf("look up the time: %w", err)
+			return nil, fmt.Errorf("look up the time: %w", err)
 		}
-		l.deleteConsumer(cfg.Name)
-		pos = event.ID{Epoch: epoch, Seq: c.CachedInfo().Delivered.Stream}
-		return nil
+		info := made.CachedInfo()
+		pos = event.ID{Epoch: epoch, Seq: info.Delivered.Stream}
+		if at == "" || serverOf(info) == at {
+			l.deleteConsumer(cfg.Name)
+		}
+		return info, nil
 	})
 	return pos, err
 }

@@ -25,12 +25,12 @@ func TestConsumers(t *testing.T) {
 		push bool
 	}{
 		{"of a Tail", func(t *testing.T, r *rig) func() {
-			tail, err := r.log.Follow(natstest.Context(t), "purpose", everything, r.ID(1), time.Second)
+			tail, err := r.log.Follow(natstest.Context(t), "purpose", everything, r.ID(1), time.Second, "")
 			require.NoError(t, err)
 			return tail.Close
 		}, true},
 		{"for pulling", func(t *testing.T, r *rig) func() {
-			c, err := r.log.Consume(natstest.Context(t), "purpose", everything, r.ID(1))
+			c, err := r.log.Consume(natstest.Context(t), "purpose", everything, r.ID(1), "")
 			require.NoError(t, err)
 			return c.Close
 		}, false},
@@ -70,7 +70,7 @@ func TestConsumersHaveNamesOfTheirOwn(t *testing.T) {
 	r := newRig(t)
 	const n = 40
 	for range n {
-		_, err := r.log.Consume(natstest.Context(t), "replay", []string{event.AllSubjects}, r.ID(0))
+		_, err := r.log.Consume(natstest.Context(t), "replay", []string{event.AllSubjects}, r.ID(0), "")
 		require.NoError(t, err)
 	}
 	assert.Len(t, r.Consumers(), n)
@@ -84,7 +84,7 @@ func TestFetchReadsTheFilteredEventsInOrder(t *testing.T) {
 		r.Publish(1, "b.c", 4)
 		r.Publish(1, "d", 4)
 	}
-	c, err := r.log.Consume(natstest.Context(t), "replay", []string{"events.a", "events.b.>"}, r.ID(1))
+	c, err := r.log.Consume(natstest.Context(t), "replay", []string{"events.a", "events.b.>"}, r.ID(1), "")
 	require.NoError(t, err)
 	defer c.Close()
 
@@ -108,7 +108,7 @@ func TestFetchTellsAConsumerThatIsGone(t *testing.T) {
 	r := newRig(t)
 	r.Publish(3, "a", 1)
 	ctx := natstest.Context(t)
-	c, err := r.log.Consume(ctx, "replay", []string{event.AllSubjects}, r.ID(0))
+	c, err := r.log.Consume(ctx, "replay", []string{event.AllSubjects}, r.ID(0), "")
 	require.NoError(t, err)
 	_, _, err = c.Fetch(ctx, 1, 0)
 	require.NoError(t, err)

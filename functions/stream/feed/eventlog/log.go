@@ -36,6 +36,12 @@ type State struct {
 	FirstSeq  uint64
 	LastSeq   uint64
 	FirstTime time.Time // when the oldest kept event was stored
+	Time      time.Time // by the leader's clock, when it answered
+
+	Leader   string        // name of the server
+	Replicas int           // servers that keep the log
+	MaxAge   time.Duration // what is older is removed; 0 keeps it
+	Full     bool          // at its limits of size, or nearly: what comes removes what is old
 }
 
 // Position is the position of a sequence in this log.
@@ -62,6 +68,7 @@ type Log struct {
 	last   State
 	flight *flight
 	silent silence
+	marks  marks
 }
 
 // silence is since when, and at which server, the log's questions have had no
@@ -173,6 +180,7 @@ func (l *Log) ask(ctx context.Context, f *flight) {
 	defer l.mu.Unlock()
 	if f.err == nil {
 		l.last = f.state
+		l.marks = l.marks.add(f.state)
 	}
 	switch {
 	case !Unanswered(f.err):
@@ -217,7 +225,22 @@ func (l *Log) request(ctx context.Context) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
-	return State{
+	state := State{
 		Epoch: epoch, FirstSeq: info.State.FirstSeq, LastSeq: info.State.LastSeq, FirstTime: info.State.FirstTime,
-	}, nil
+		Time: info.TimeStamp, Replicas: info.Config.Replicas, MaxAge: info.Config.MaxAge,
+		Full: full(int64(info.State.Msgs)+lead, info.Config.MaxMsgs) || full(int64(info.State.Bytes), info.Config.MaxBytes*fullShare/100),
+	}
+	if state.Time.IsZero() {
+		state.Time = time.Now() // a server before 2.10 does not say
+	}
+	if info.Cluster != nil {
+		state.Leader = info.Cluster.Leader
+	}
+	return state, nil
 }
+
+// fullShare is from how much of its bytes on a log is full, in percent.
+const fullShare = 90
+
+// full compares with a limit, which is none below 1.
+func full(is, limit int64) bool { return limit > 0 && is >= limit }

@@ -29,7 +29,7 @@ func TestPullEndsWhereItsBytesDo(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), natstest.Patience)
 	defer cancel()
 	consumer := func() *eventlog.Consumer {
-		c, err := l.Consume(ctx, "replay", []string{"events.>"}, event.ID{})
+		c, err := l.Consume(ctx, "replay", []string{"events.>"}, event.ID{}, "")
 		require.NoError(t, err)
 		return c
 	}

@@ -77,7 +77,9 @@ func TestAllWhoAskForTheStateShareOneRequest(t *testing.T) {
 		require.NoError(t, a.err)
 		assert.Equal(t, eventlog.State{
 			Asked: a.state.Asked, Epoch: r.Epoch, FirstSeq: 1, LastSeq: 3, FirstTime: a.state.FirstTime,
+			Time: a.state.Time, Leader: "natstest", Replicas: 1, MaxAge: event.DefaultMaxAge,
 		}, a.state)
+		assert.WithinDuration(t, time.Now(), a.state.Time, natstest.Patience)
 	}
 	for range n {
 		a := natstest.Receive(t, late)

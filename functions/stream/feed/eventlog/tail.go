@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"sluice/functions/stream/feed/wire"
 	"sluice/publisher/event"
@@ -55,29 +56,37 @@ type Delivery struct {
 }
 
 // Follow makes a Tail of the events after a position. Every beat the consumer
-// gives a sign of life while there are none.
-func (l *Log) Follow(ctx context.Context, purpose string, subjects []string, after event.ID, beat time.Duration) (*Tail, error) {
-	return l.push(ctx, purpose, subjects, after, beat, tailQueue)
+// gives a sign of life while there are none. at is the server on which it must
+// be, "" for any.
+func (l *Log) Follow(ctx context.Context, purpose string, subjects []string, after event.ID, beat time.Duration, at string) (*Tail, error) {
+	return l.push(ctx, purpose, subjects, after, beat, tailQueue, at)
 }
 
-func (l *Log) push(ctx context.Context, purpose string, subjects []string, after event.ID, beat time.Duration, queue int) (t *Tail, err error) {
-	err = l.create(ctx, func(ctx context.Context) error {
+func (l *Log) push(ctx context.Context, purpose string, subjects []string, after event.ID, beat time.Duration, queue int, at string) (t *Tail, err error) {
+	err = l.create(ctx, at, func(ctx context.Context) (*jetstream.ConsumerInfo, error) {
+		if t != nil {
+			_ = t.sub.Unsubscribe() // of one on another server
+		}
 		t = &Tail{log: l, msgs: make(chan *nats.Msg, queue)}
 		// An inbox of its own, because a consumer whose answer was lost may send.
 		inbox := l.conn.NewInbox()
 		if t.sub, err = l.conn.ChanSubscribe(inbox, t.msgs); err != nil {
-			return fmt.Errorf("subscribe: %w", err)
+			return nil, fmt.Errorf("subscribe: %w", err)
 		}
 		cfg := l.config(purpose, subjects, after.Seq)
 		cfg.DeliverSubject, cfg.IdleHeartbeat, cfg.FlowControl = inbox, beat, true
-		t.deliveries = deliveries{consumer: cfg.Name, epoch: after.Epoch}
-		if _, err := l.js.CreatePushConsumer(ctx, l.stream, cfg); err != nil {
-			_ = t.sub.Unsubscribe()
-			return fmt.Errorf("create the consumer %s: %w", cfg.Name, err)
+		made, err := l.js.CreatePushConsumer(ctx, l.stream, cfg)
+		if err != nil {
+			return nil, fmt.Errorf("create the consumer %s: %w", cfg.Name, err)
 		}
-		return nil
+		info := made.CachedInfo()
+		t.deliveries = deliveries{consumer: cfg.Name, server: serverOf(info), epoch: after.Epoch}
+		return info, nil
 	})
 	if err != nil {
+		if t != nil && t.sub != nil {
+			_ = t.sub.Unsubscribe()
+		}
 		return nil, err
 	}
 	return t, nil
@@ -132,11 +141,12 @@ func (t *Tail) Close() {
 
 // Scanned proves how far nothing is left: the position up to which the
 // consumer's own server finds no event of the subjects after a position. ok is
-// false when there is one. It takes about scanBeat.
-func (l *Log) Scanned(ctx context.Context, subjects []string, after event.ID) (pos event.ID, ok bool, err error) {
-	t, err := l.push(ctx, "scan", subjects, after, scanBeat, scanQueue)
+// false when there is one. It takes about scanBeat. at is the server on which it
+// must be looked, "" for any; server is where it was.
+func (l *Log) Scanned(ctx context.Context, subjects []string, after event.ID, at string) (pos event.ID, server string, ok bool, err error) {
+	t, err := l.push(ctx, "scan", subjects, after, scanBeat, scanQueue, at)
 	if err != nil {
-		return after, false, err
+		return after, "", false, err
 	}
 	defer t.Close()
 	timeout := time.NewTimer(patience) // it may have to look through the whole log
@@ -144,15 +154,15 @@ func (l *Log) Scanned(ctx context.Context, subjects []string, after event.ID) (p
 	for {
 		select {
 		case <-ctx.Done():
-			return after, false, context.Cause(ctx)
+			return after, "", false, context.Cause(ctx)
 		case <-timeout.C:
-			return after, false, errors.New("no heartbeat from the consumer")
+			return after, "", false, errors.New("no heartbeat from the consumer")
 		case m := <-t.msgs:
 			if isEvent(m) {
-				return after, false, nil
+				return after, "", false, nil
 			}
 			if s := t.answer(m); s.isBeat && s.sent == 0 {
-				return event.ID{Epoch: after.Epoch, Seq: max(s.scanned, after.Seq)}, true, nil
+				return event.ID{Epoch: after.Epoch, Seq: max(s.scanned, after.Seq)}, t.server, true, nil
 			}
 		}
 	}

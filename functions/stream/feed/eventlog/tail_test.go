@@ -19,7 +19,7 @@ import (
 
 func (r *rig) follow(t *testing.T, after uint64) *eventlog.Tail {
 	t.Helper()
-	tail, err := r.log.Follow(natstest.Context(t), "feed", []string{event.AllSubjects}, r.ID(after), 100*time.Millisecond)
+	tail, err := r.log.Follow(natstest.Context(t), "feed", []string{event.AllSubjects}, r.ID(after), 100*time.Millisecond, "")
 	require.NoError(t, err)
 	t.Cleanup(tail.Close)
 	return tail
@@ -188,7 +188,7 @@ func TestScanned(t *testing.T) {
 	r := newRig(t)
 	ctx := natstest.Context(t)
 	scanned := func(after uint64, subject string) string {
-		pos, ok, err := r.log.Scanned(ctx, []string{subject}, r.ID(after))
+		pos, _, ok, err := r.log.Scanned(ctx, []string{subject}, r.ID(after), "")
 		require.NoError(t, err)
 		assert.Equal(t, r.Epoch, pos.Epoch)
 		assert.Empty(t, r.Consumers(), "its consumer is gone")
@@ -236,7 +236,7 @@ func TestScannedProvesNothingWhileAnEventIsOnTheWay(t *testing.T) {
 		}
 		return !strings.HasPrefix(p.Subject, "events.")
 	})
-	_, ok, err := r.log.Scanned(ctx, []string{event.AllSubjects}, r.ID(0))
+	_, _, ok, err := r.log.Scanned(ctx, []string{event.AllSubjects}, r.ID(0), "")
 	assert.ErrorIs(t, err, context.Canceled)
 	assert.False(t, ok)
 }

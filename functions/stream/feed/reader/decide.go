@@ -108,24 +108,28 @@ func (t timing) silent(quiet time.Duration) error {
 	return fmt.Errorf("nothing heard from the consumer for %s", quiet.Round(time.Millisecond))
 }
 
-// pass is how a reader goes on that finds the event next where pos+1 was due. now
-// is the log's state as of after that event arrived: what is still there by then
-// was passed over because it is not ours, or was deleted on purpose; what is not
-// may have been removed before it was read.
-func pass(now eventlog.State, pos event.ID, next uint64) (course, error) {
-	switch {
-	case now.Epoch != pos.Epoch:
+// errDoubt is why a reader goes on with a consumer at the log's leader.
+var errDoubt = errors.New("only the log's leader knows whether events were lost")
+
+// pass is how a reader goes on whose consumer has made a jump. now is the log's
+// state as of after that.
+func pass(now eventlog.State, j eventlog.Jump) (course, error) {
+	if now.Epoch != j.Pos.Epoch {
 		return course{}, errRecreated
-	case now.FirstSeq > pos.Seq+1:
-		return course{reason: wire.ReasonExpired, at: event.ID{Epoch: pos.Epoch, Seq: next - 1}}, nil
 	}
-	return course{at: pos}, nil
+	switch now.Judge(j) {
+	case eventlog.Doubtful:
+		return course{}, errDoubt
+	case eventlog.Lost:
+		return course{reason: wire.ReasonExpired, at: event.ID{Epoch: j.Pos.Epoch, Seq: j.Next - 1}}, nil
+	}
+	return course{at: j.Pos}, nil
 }
 
-// evidence is what is known of the log's first sequence. It holds for messages
-// that had arrived before it was asked for.
+// evidence is what is known of the log. It holds for messages that had arrived
+// before it was asked for.
 type evidence struct {
-	first    uint64
+	now      eventlog.State
 	messages int // that it still holds for
 }
 
@@ -136,6 +140,8 @@ func (e *evidence) spend() {
 	}
 }
 
-// clears reports whether nothing of the log after pos was removed unread. When
-// it does not, the log is to be asked.
-func (e *evidence) clears(pos event.ID) bool { return e.messages > 0 && e.first <= pos.Seq+1 }
+// clears reports whether a jump is known to be harmless. When it is not, the log
+// is to be asked.
+func (e *evidence) clears(j eventlog.Jump) bool {
+	return e.messages > 0 && e.now.Epoch == j.Pos.Epoch && e.now.Judge(j) == eventlog.Harmless
+}

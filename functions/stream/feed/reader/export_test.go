@@ -43,6 +43,9 @@ func (p *Progress) StillFor(now eventlog.State, pos event.ID, t time.Time) time.
 	return p.stillFor(now, pos, t)
 }
 
+// ErrDoubt is why a reader goes on with a consumer at the log's leader.
+var ErrDoubt = errDoubt
+
 // ErrRecreated is what a reader says of a log that is another one.
 var ErrRecreated = errRecreated
 
@@ -52,22 +55,20 @@ func Settle(now eventlog.State, pos event.ID, shortFor time.Duration) (Course, e
 }
 
 // Pass is what a jump means.
-func Pass(now eventlog.State, pos event.ID, next uint64) (Course, error) {
-	return exported(pass(now, pos, next))
-}
+func Pass(now eventlog.State, j eventlog.Jump) (Course, error) { return exported(pass(now, j)) }
 
-// Evidence is what is known of the log's first sequence.
+// Evidence is what is known of the log.
 type Evidence struct{ e evidence }
 
 // NewEvidence holds for so many messages.
-func NewEvidence(first uint64, messages int) *Evidence {
-	return &Evidence{evidence{first: first, messages: messages}}
+func NewEvidence(now eventlog.State, messages int) *Evidence {
+	return &Evidence{evidence{now: now, messages: messages}}
 }
 
-// Clears is for the next message, which comes after pos.
-func (e *Evidence) Clears(pos event.ID) bool {
+// Clears is for the jump of the next message.
+func (e *Evidence) Clears(j eventlog.Jump) bool {
 	e.e.spend()
-	return e.e.clears(pos)
+	return e.e.clears(j)
 }
 
 // Strays are what a reader says of events without a topic.

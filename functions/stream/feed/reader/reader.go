@@ -2,6 +2,7 @@ package reader
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -48,7 +49,9 @@ type Reader struct {
 	short    time.Time // since when the log ends before our position; zero when it does not
 	heard    time.Time // when the consumer gave a sign of life
 	evidence evidence
-	said     string // why it restarted last, as logged; "" since it reads
+	last     eventlog.Stored // of the last event that was read
+	doubt    bool            // the next consumer must be at the log's leader
+	said     string          // why it restarted last, as logged; "" since it reads
 	strays   strays
 	loaded   chan struct{} // closed when the ring is loaded
 
@@ -91,6 +94,7 @@ func (r *Reader) Run(ctx context.Context) {
 		}
 		r.cfg.Metrics.Restarts.Inc()
 		r.failed(ctx, err)
+		r.doubt = errors.Is(err, errDoubt)
 		if time.Since(began) > steadyAfter {
 			pauses.Reset()
 		}
@@ -154,7 +158,11 @@ func (r *Reader) follow(ctx context.Context) error {
 		return err
 	}
 	from := r.cfg.Ring.Position()
-	tail, err := r.cfg.Log.Follow(ctx, "feed", r.cfg.Subjects, from, r.timing.beat)
+	at := ""
+	if r.doubt {
+		at = now.Leader
+	}
+	tail, err := r.cfg.Log.Follow(ctx, "feed", r.cfg.Subjects, from, r.timing.beat, at)
 	if err != nil {
 		return err
 	}

@@ -46,6 +46,7 @@ func (r *Reader) event(ctx context.Context, tail *eventlog.Tail, subject string,
 	if err := r.jump(ctx, tail, m.ID.Seq); err != nil {
 		return err
 	}
+	r.last = eventlog.StoredAt(m.ID, m.Time)
 	if m.Topic == "" {
 		r.strays.note(subject)
 		r.cfg.Metrics.NoTopic()
@@ -76,14 +77,18 @@ func (r *Reader) advance(ctx context.Context, tail *eventlog.Tail, to event.ID) 
 
 // jump tells a gap if sequences between the position and the next event were
 // removed before they were read; other jumps (our filter, deleted messages)
-// lose nothing of ours. Only the log's first sequence, asked for after the event
-// arrived, tells which it is.
+// lose nothing of ours. Only the log's state, asked for after the event arrived,
+// tells which it is.
 func (r *Reader) jump(ctx context.Context, tail *eventlog.Tail, next uint64) error {
 	pos := r.cfg.Ring.Position()
 	if next <= pos.Seq {
 		return fmt.Errorf("sequence %d came after %d", next, pos.Seq)
 	}
-	if next == pos.Seq+1 || r.evidence.clears(pos) {
+	if next == pos.Seq+1 {
+		return nil
+	}
+	j := r.cfg.Log.Jump(pos, next, tail.Server(), r.last)
+	if r.evidence.clears(j) {
 		return nil
 	}
 	arrived := tail.Waiting()
@@ -91,11 +96,11 @@ func (r *Reader) jump(ctx context.Context, tail *eventlog.Tail, next uint64) err
 	if err != nil {
 		return err
 	}
-	c, err := pass(now, pos, next)
+	c, err := pass(now, j)
 	if err != nil {
 		return err
 	}
-	r.evidence = evidence{first: now.FirstSeq, messages: arrived}
+	r.evidence = evidence{now: now, messages: arrived}
 	if c.reason != "" {
 		r.gap(c, pos)
 	}

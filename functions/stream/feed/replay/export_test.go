@@ -3,6 +3,7 @@ package replay
 import (
 	"time"
 
+	"sluice/functions/stream/feed/eventlog"
 	"sluice/functions/stream/feed/topics"
 	"sluice/functions/stream/feed/wire"
 	"sluice/publisher/event"
@@ -15,7 +16,8 @@ const WarmEvery = warmEvery
 func (rs *Replays) Assemble(t *topics.Set, pos event.ID, msgs []wire.Message, more bool, first uint64) wire.Chunk {
 	r := rs.Open(t)
 	r.pos = pos
-	return r.assemble(msgs, more, first)
+	c, _ := r.assemble(msgs, more, eventlog.State{Epoch: pos.Epoch, FirstSeq: first}, "")
+	return c
 }
 
 // Paced is the bound of the chunk after one of so many bytes at most, which its

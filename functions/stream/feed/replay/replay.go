@@ -89,6 +89,8 @@ type Replay struct {
 	misses   int                // times that the consumer did not answer
 	within   time.Duration      // that its next answer is waited for
 	drained  bool               // it had nothing more: up to where is to be proven
+	last     eventlog.Stored    // of the last event that was read
+	leader   string             // where the next consumer must be; "" for anywhere
 
 	bytes int       // bound of the next chunk
 	given time.Time // when the last chunk was given; zero when that says nothing
@@ -105,7 +107,7 @@ func (rs *Replays) Open(t *topics.Set) *Replay {
 func (r *Replay) Next(ctx context.Context, after event.ID) (wire.Chunk, error) {
 	if after != r.pos {
 		r.close()
-		r.pos, r.drained = after, false
+		r.pos, r.drained, r.leader = after, false, ""
 	}
 	r.pace()
 	if ok, err := r.slot(ctx); !ok {
@@ -162,6 +164,10 @@ func (r *Replay) slot(ctx context.Context) (ok bool, err error) {
 func (r *Replay) fetch(ctx context.Context) (c wire.Chunk, pause time.Duration, err error) {
 	r.Metrics.Chunks.Inc()
 	msgs, more, err := r.pull(ctx)
+	server := ""
+	if r.consumer != nil {
+		server = r.consumer.Server()
+	}
 	defer func() { r.park(err == nil && more) }() // what it delivered in vain must come again
 	if err != nil {
 		return c, 0, err
@@ -177,47 +183,64 @@ func (r *Replay) fetch(ctx context.Context) (c wire.Chunk, pause time.Duration, 
 		gap := wire.NewGap(r.Wire, wire.ReasonRecreated, r.pos, now.Oldest())
 		return wire.Chunk{Frames: []wire.Frame{gap}, UpTo: gap.ID}, 0, nil
 	}
+	c, doubt := r.assemble(msgs, more, now, server)
+	if doubt {
+		more = false // for this consumer: one at the leader reads on
+		r.leader = now.Leader
+		return c, 0, nil
+	}
 	r.drained = !more
-	return r.assemble(msgs, more, now.FirstSeq), 0, nil
+	return c, 0, nil
 }
 
-// assemble is our events of what was delivered. The log's first sequence was
-// asked for after they came, so a jump that begins there or after it passes
-// over nothing of ours; one that begins before may, and gets a gap.
-func (r *Replay) assemble(msgs []wire.Message, more bool, first uint64) wire.Chunk {
-	c := wire.Chunk{UpTo: r.pos}
-	jump := func(next uint64) {
-		if from := c.UpTo.Seq + 1; next > from && first > from {
+// assemble is our events of what was delivered by a consumer at a server. now
+// was asked for after they came, so it tells which jumps pass over nothing of
+// ours; others get a gap. At one that is doubtful the chunk ends.
+func (r *Replay) assemble(msgs []wire.Message, more bool, now eventlog.State, server string) (c wire.Chunk, doubt bool) {
+	c.UpTo = r.pos
+	jump := func(next uint64) eventlog.Verdict {
+		j := eventlog.Jump{Pos: c.UpTo, Next: next}
+		if now.Replicas > 1 {
+			j = r.Log.Jump(c.UpTo, next, server, r.last)
+		}
+		v := now.Judge(j)
+		if v == eventlog.Lost {
 			gap := wire.NewGap(r.Wire, wire.ReasonExpired, c.UpTo, event.ID{Epoch: c.UpTo.Epoch, Seq: next - 1})
 			r.Metrics.Gap(wire.ReasonExpired)
 			c.Frames = append(c.Frames, gap)
 			c.UpTo = gap.ID
 		}
+		return v
 	}
 	for i := range msgs {
 		m := &msgs[i]
 		if m.ID.Seq <= c.UpTo.Seq {
 			continue // told as lost already
 		}
-		jump(m.ID.Seq)
+		if jump(m.ID.Seq) == eventlog.Doubtful {
+			return c, true
+		}
 		c.UpTo = m.ID
+		r.last = eventlog.StoredAt(m.ID, m.Time)
 		if m.Topic != "" && r.topics.Match(m.Topic) {
 			f, _ := wire.NewFrame(r.Wire, m)
 			c.Frames = append(c.Frames, f)
 		}
 	}
-	if !more {
-		jump(first)
+	if !more && now.FirstSeq > c.UpTo.Seq {
+		jump(now.FirstSeq)
 	}
-	return c
+	return c, false
 }
 
 // pull takes from the consumer, which it makes first if there is none.
 func (r *Replay) pull(ctx context.Context) (msgs []wire.Message, more bool, err error) {
 	if r.consumer == nil {
-		if r.consumer, err = r.Log.Consume(ctx, "replay", r.subjects, r.pos); err != nil {
+		if r.consumer, err = r.Log.Consume(ctx, "replay", r.subjects, r.pos, r.leader); err != nil {
+			r.leader = "" // it may be another one by now
 			return nil, false, err
 		}
+		r.leader = ""
 		r.misses = 0
 	}
 	r.waiting(ctx, func(ctx context.Context) error {
@@ -251,22 +274,30 @@ func (r *Replay) waiting(ctx context.Context, ask func(context.Context) error) {
 func (r *Replay) prove(ctx context.Context) (c wire.Chunk, pause time.Duration, err error) {
 	c.UpTo = r.pos
 	var pos event.ID
+	var server string
 	var ok bool
 	r.waiting(ctx, func(ctx context.Context) error {
-		pos, ok, err = r.Log.Scanned(ctx, r.subjects, r.pos)
+		pos, server, ok, err = r.Log.Scanned(ctx, r.subjects, r.pos, r.leader)
 		return err
 	})
+	r.leader = ""
 	if err != nil {
 		return c, 0, err
 	}
-	r.drained = false
 	if !ok {
+		r.drained = false
 		return c, 0, nil // there is one more now
 	}
 	now, err := r.Log.Ask(ctx)
 	if err != nil || now.Epoch != r.pos.Epoch || now.Oldest().Seq > r.pos.Seq {
+		r.drained = false
 		return c, 0, nil // the next fetch tells
 	}
+	if now.Judge(r.Log.Jump(r.pos, pos.Seq+1, server, r.last)) != eventlog.Harmless {
+		r.leader = now.Leader // who must look too
+		return c, 0, nil
+	}
+	r.drained = false
 	if pos == r.pos {
 		pause = idlePause
 	}
