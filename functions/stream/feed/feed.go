@@ -31,6 +31,7 @@ type Feed struct {
 	replays *replay.Replays
 	fanout  *fanout.Fanout
 	turns   *turns.Turns // for work that gives its client nothing
+	times   *times
 	metrics *metrics.Metrics
 }
 
@@ -69,6 +70,7 @@ func New(cfg Config) (*Feed, error) {
 		Log: log, Ring: f.ring, RingEvents: cfg.RingEvents, Wire: cfg.Wire, Subjects: served.Subjects(),
 		Moved: f.fanout.Wake, Metrics: f.metrics, Logger: cfg.Logger,
 	})
+	f.times = &times{find: f.find, pay: f.turns.Pay, turn: make(chan struct{}, 1), known: map[instant]event.ID{}}
 	f.register()
 	return f, nil
 }

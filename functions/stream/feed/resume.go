@@ -131,7 +131,7 @@ func (f *Feed) resume(ctx context.Context, id event.ID) (event.ID, wire.Open, er
 	// log may be a second old: a replay checks again.
 	now, err := f.log.State(ctx, time.Now().Add(-stateAge))
 	if err == nil && (id.Epoch > now.Epoch || id.Epoch == now.Epoch && id.Seq > now.LastSeq) {
-		now, err = f.log.State(ctx, time.Now()) // another instance may have noticed sooner
+		now, err = f.fresh(ctx) // another instance may have noticed sooner
 	}
 	switch {
 	case err != nil && id.Epoch == pos.Epoch:
@@ -154,22 +154,16 @@ func (f *Feed) resume(ctx context.Context, id event.ID) (event.ID, wire.Open, er
 // waitFor waits for the feed to come to id, which another instance has told of
 // or which the log never had.
 func (f *Feed) waitFor(ctx context.Context, id event.ID, gap wire.Gap) (event.ID, wire.Open, error) {
-	timeout, cancel := context.WithTimeout(ctx, reachTimeout)
-	defer cancel()
-	for {
-		pos, moved := f.ring.Wait()
-		if pos.Epoch != id.Epoch || pos.Seq >= id.Seq {
-			return id, complete, nil
-		}
-		select {
-		case <-moved:
-			continue
-		case <-timeout.Done():
-		}
-		break
-	}
-	if err := ctx.Err(); err != nil {
-		return event.ID{}, wire.Open{}, err
+	reached, forget := f.ring.Reach(id)
+	defer forget()
+	timeout := time.NewTimer(reachTimeout)
+	defer timeout.Stop()
+	select {
+	case <-reached:
+		return id, complete, nil
+	case <-ctx.Done():
+		return event.ID{}, wire.Open{}, context.Cause(ctx)
+	case <-timeout.C:
 	}
 	if f.endsBefore(ctx, id) {
 		gap.Reason = wire.ReasonAhead
@@ -187,28 +181,39 @@ func (f *Feed) since(ctx context.Context, t time.Time) (event.ID, wire.Open, err
 	if pos, ok := f.ring.Since(t.UnixNano()); ok {
 		return pos, complete, nil
 	}
-	now, err := f.log.State(ctx, time.Now())
-	if err != nil {
-		return event.ID{}, wire.Open{}, err
-	}
-	if !now.FirstTime.Before(t) || now.LastSeq < now.FirstSeq {
-		// All that is kept. Whether what is gone was stored since is not known.
-		if now.FirstSeq > 1 {
-			return gapBefore(now.Oldest(), wire.Gap{Reason: wire.ReasonExpired, Requested: t.UTC().Format(time.RFC3339Nano)})
+	for {
+		now, err := f.log.State(ctx, time.Now().Add(-stateAge))
+		if err != nil {
+			return event.ID{}, wire.Open{}, err
 		}
-		return now.Oldest(), complete, nil
+		if now.LastSeq < now.FirstSeq || !now.FirstTime.Before(t) {
+			// All that is kept. Whether what is gone was stored since is not known.
+			if now.FirstSeq > 1 {
+				return gapBefore(now.Oldest(), wire.Gap{Reason: wire.ReasonExpired, Requested: t.UTC().Format(time.RFC3339Nano)})
+			}
+			return now.Oldest(), complete, nil
+		}
+		if pos, ok, err := f.times.at(ctx, now.Epoch, t); ok || err != nil {
+			return pos, complete, err
+		}
 	}
-	pos, err := f.replays.AtTime(ctx, now.Epoch, t)
-	if err != nil {
-		return event.ID{}, wire.Open{}, err
+}
+
+// find is the position before the first event stored at t or later. ok is false
+// when some of those may be gone, or the log is another one: its state, which is
+// known anew, tells.
+func (f *Feed) find(ctx context.Context, epoch int64, t time.Time) (pos event.ID, ok bool, err error) {
+	if pos, err = f.replays.AtTime(ctx, epoch, t); err != nil {
+		return pos, false, err
 	}
-	return pos, complete, nil
+	now, err := f.log.State(ctx, time.Now())
+	return pos, err == nil && now.Epoch == epoch && now.FirstTime.Before(t), err
 }
 
 // oldest begins before the oldest event that is kept. What was removed before
 // that was not asked for.
 func (f *Feed) oldest(ctx context.Context) (event.ID, wire.Open, error) {
-	now, err := f.log.State(ctx, time.Now())
+	now, err := f.fresh(ctx)
 	return now.Oldest(), complete, err
 }
 

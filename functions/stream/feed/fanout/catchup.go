@@ -81,25 +81,24 @@ func (s *Subscription) waitForFeed(ctx context.Context) error {
 	warm, check := time.NewTicker(warmEvery), time.NewTicker(reachTimeout)
 	defer warm.Stop()
 	defer check.Stop()
-	for {
-		pos, moved := s.fan.ring.Wait()
-		if pos.Epoch != s.at.pos.Epoch || pos.Seq >= s.at.pos.Seq {
-			return nil
-		}
+	for come := false; !come && ctx.Err() == nil; {
+		reached, forget := s.fan.ring.Reach(s.at.pos)
 		var err error
 		select {
+		case <-reached:
+			come = true
 		case <-ctx.Done():
-			return nil
-		case <-moved:
 		case <-check.C:
 			err = s.goBack(ctx)
 		case <-warm.C:
 			err = s.write(s.view.wire.KeepAlive())
 		}
+		forget()
 		if err != nil {
 			return err
 		}
 	}
+	return nil
 }
 
 // goBack goes on at the feed's position, after a gap, if the log ends before

@@ -26,9 +26,9 @@ type Ring struct {
 	next    uint64       // index of the frame to come
 	section uint64       // first index of the current section
 	bytes   int64
-	floor   event.ID      // position scanned before the first kept frame of the section
-	pos     event.ID      // position scanned through
-	moved   chan struct{} // closed when pos moves, if somebody waits
+	floor   event.ID // position scanned before the first kept frame of the section
+	pos     event.ID // position scanned through
+	waiting waiters  // for positions after pos
 }
 
 // New makes an empty ring that keeps at most so many frames, and at most so
@@ -41,33 +41,52 @@ func (r *Ring) at(i uint64) *wire.Frame { return &r.buf[i&uint64(len(r.buf)-1)] 
 
 // Begin starts a section at pos: what is asked for below it is not here.
 func (r *Ring) Begin(pos event.ID) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.section, r.floor = r.next, pos
-	r.move(pos)
+	r.change(func() waiters {
+		r.section, r.floor = r.next, pos
+		return r.move(pos)
+	})
 }
 
 // Append adds the next frame and forgets the oldest ones over the limits.
 func (r *Ring) Append(f wire.Frame) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.push(f)
+	due := r.push(&f)
+	r.mu.Unlock()
+	due.wake()
 }
 
 // Restart begins a section with the gap that tells of it.
 func (r *Ring) Restart(gap wire.Frame) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.section, r.floor = r.next, gap.ID
-	r.push(gap)
+	r.change(func() waiters {
+		r.section, r.floor = r.next, gap.ID
+		return r.push(&gap)
+	})
 }
 
-func (r *Ring) push(f wire.Frame) {
+// Advance moves the position on without a frame. A position that is not ahead
+// in the same log is ignored.
+func (r *Ring) Advance(pos event.ID) {
+	r.change(func() waiters {
+		if pos.Epoch != r.pos.Epoch || pos.Seq <= r.pos.Seq {
+			return nil
+		}
+		return r.move(pos)
+	})
+}
+
+func (r *Ring) change(do func() (due waiters)) {
+	r.mu.Lock()
+	due := do()
+	r.mu.Unlock()
+	due.wake()
+}
+
+func (r *Ring) push(f *wire.Frame) (due waiters) {
 	if r.next-r.first == uint64(len(r.buf)) {
 		r.grow()
 	}
 	f.Index = r.next
-	*r.at(r.next) = f
+	*r.at(r.next) = *f
 	r.next++
 	r.bytes += f.Cost
 	for r.next-r.first > uint64(r.maxFrames) || r.bytes > r.maxBytes && r.next-r.first > 1 {
@@ -79,7 +98,7 @@ func (r *Ring) push(f wire.Frame) {
 		*old = wire.Frame{}
 		r.first++
 	}
-	r.move(f.ID)
+	return r.move(f.ID)
 }
 
 func (r *Ring) grow() {
@@ -88,24 +107,6 @@ func (r *Ring) grow() {
 		bigger[i&uint64(len(bigger)-1)] = *r.at(i)
 	}
 	r.buf = bigger
-}
-
-// Advance moves the position on without a frame. A position that is not ahead
-// in the same log is ignored.
-func (r *Ring) Advance(pos event.ID) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if pos.Epoch == r.pos.Epoch && pos.Seq > r.pos.Seq {
-		r.move(pos)
-	}
-}
-
-func (r *Ring) move(pos event.ID) {
-	r.pos = pos
-	if r.moved != nil {
-		close(r.moved)
-		r.moved = nil
-	}
 }
 
 // Tail is the index of the frame to come and the position before it.
@@ -119,16 +120,6 @@ func (r *Ring) Tail() (next uint64, pos event.ID) {
 func (r *Ring) Position() event.ID {
 	_, pos := r.Tail()
 	return pos
-}
-
-// Wait returns the position and a channel that is closed when it moves.
-func (r *Ring) Wait() (pos event.ID, moved <-chan struct{}) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.moved == nil {
-		r.moved = make(chan struct{})
-	}
-	return r.pos, r.moved
 }
 
 // Locate is the index of the first frame after pos. ok is false when the ring
