@@ -34,6 +34,10 @@ const MaxLast = 1 << 20
 // further.
 const minYear, maxYear = 1971, 9999
 
+// wholeSeconds is from which duration on ?since= begins at a whole second: so
+// those who send the same one share the look-up of its time.
+const wholeSeconds = time.Minute
+
 // parse checks the request. Of the starting points only the first one present
 // counts, also if it is bad, in the order header, last_event_id, since, from, last: a
 // browser repeats the URL when it reconnects.
@@ -141,7 +145,10 @@ func since(text string, now time.Time) (time.Time, *access.Refusal) {
 	t := time.Unix(seconds, 0).UTC()
 	if err != nil {
 		if ago, err := duration(text); err == nil && ago >= 0 {
-			return now.Add(-ago), nil
+			if t = now.Add(-ago); ago >= wholeSeconds {
+				t = t.Truncate(time.Second)
+			}
+			return t, nil
 		}
 		t, err = time.Parse(time.RFC3339Nano, strings.ToUpper(text))
 	}
