@@ -33,6 +33,9 @@ func (e *Encoder) AppendCloudEvent(b []byte, m *wire.Message) ([]byte, wire.Flaw
 	stamp := m.Time.UTC().AppendFormat(stampRoom[:0], time.RFC3339Nano)
 
 	isJSON := flaw&(wire.FlawSize|wire.FlawUTF8) == 0 && json.Valid(m.Data)
+	if flaw&(wire.FlawSize|wire.FlawUTF8) == 0 && !isJSON && quotedSize(m.Data) > e.maxEventBytes {
+		flaw |= wire.FlawSize // as a JSON string it is
+	}
 	b = slices.Grow(b, 2*headSize(typ)+len(envelopeOpen)+len(e.source)+len(envelopeSubject)+
 		quotedSize(m.Topic)+len(envelopeTime)+len(stamp)+len(envelopeBinary)+e.envelopeSize(m.Data, flaw, isJSON)+
 		len(envelopeClose)+len(e.suffix))

@@ -34,8 +34,9 @@ func checkRoundTrip(header string, data []byte) string {
 		wantFlaw = wire.FlawType
 	}
 	want := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(data))
+	size := len(data)
 	switch {
-	case len(data) > roundTripMax:
+	case size > roundTripMax:
 		want = fmt.Sprintf(`{"encoding":"omitted","size":%d}`, len(data))
 		wantFlaw |= wire.FlawSize
 	case !utf8.Valid(data):
@@ -56,6 +57,9 @@ func checkRoundTrip(header string, data []byte) string {
 	stream, _ = roundTrip.Append(nil, edge)
 	stream, ceFlaw := roundTrip.AppendCloudEvent(stream, m)
 	stream, _ = roundTrip.Append(stream, edge)
+	if wantFlaw&(wire.FlawSize|wire.FlawUTF8) == 0 && !json.Valid(data) && len(quoted(data)) > roundTripMax {
+		wantFlaw |= wire.FlawSize
+	}
 	if ceFlaw != wantFlaw {
 		return fmt.Sprintf("CloudEvents: flaw %b, want %b", ceFlaw, wantFlaw)
 	}
@@ -63,7 +67,7 @@ func checkRoundTrip(header string, data []byte) string {
 	if len(events) != 3 || events[1].id != testIDText || events[1].typ != typ {
 		return fmt.Sprintf("CloudEvents: %q parsed as %q", stream, events)
 	}
-	return checkEnvelope(events[1].data, typ, data)
+	return checkEnvelope(events[1].data, typ, data, ceFlaw)
 }
 
 func checkParsers(stream, typ, want string) string {
@@ -88,7 +92,7 @@ func checkParsers(stream, typ, want string) string {
 }
 
 // checkEnvelope wants the payload back out of a CloudEvents envelope.
-func checkEnvelope(text, typ string, payload []byte) string {
+func checkEnvelope(text, typ string, payload []byte, flaw wire.Flaw) string {
 	var envelope struct {
 		SpecVersion, ID, Source, Type, Subject, DataContentType string
 		Time                                                    time.Time
@@ -110,13 +114,29 @@ func checkEnvelope(text, typ string, payload []byte) string {
 		var s string
 		ok = json.Unmarshal(envelope.Data, &s) == nil && s == string(payload) && !json.Valid(payload)
 	case "application/json":
-		ok = len(payload) > roundTripMax || json.Valid(payload) &&
+		ok = flaw&wire.FlawSize != 0 || json.Valid(payload) &&
 			string(envelope.Data) == strings.TrimSpace(strings.NewReplacer("\r", "", "\n", "").Replace(string(payload)))
 	}
 	if !ok {
 		return fmt.Sprintf("%q came out as %s %s %q", payload, envelope.DataContentType, envelope.Data, envelope.Bytes)
 	}
 	return ""
+}
+
+// quoted is text as a JSON string, with no more escapes than it must have.
+func quoted(text []byte) []byte {
+	b := []byte{'"'}
+	for _, c := range text {
+		switch {
+		case strings.IndexByte("\"\\\n\r\t", c) >= 0:
+			b = append(b, '\\', c)
+		case c < ' ':
+			b = append(b, `\u00xx`...)
+		default:
+			b = append(b, c)
+		}
+	}
+	return append(b, '"')
 }
 
 // FuzzRoundTrip: whatever is published is exactly one equal event for a client.
@@ -126,6 +146,13 @@ func FuzzRoundTrip(f *testing.F) {
 		f.Add("a\nb", []byte(data))
 	}
 	f.Add("", []byte(strings.Repeat("\n", roundTripMax+1)))
+	f.Add("", []byte(strings.Repeat("\n", roundTripMax/7)))
+	f.Add("", []byte(strings.Repeat("\n", roundTripMax/7+1)))
+	f.Add("", []byte(strings.Repeat("\xff", roundTripMax/4*3)))
+	f.Add("", []byte(strings.Repeat("\xff", roundTripMax/4*3+1)))
+	f.Add("", []byte(strings.Repeat("\x01", roundTripMax/6)))
+	f.Add("", []byte(strings.Repeat("\x01", roundTripMax/6+1)))
+	f.Add("", []byte(strings.Repeat("\"", roundTripMax/2-1)))
 	f.Fuzz(func(t *testing.T, header string, data []byte) {
 		if wrong := checkRoundTrip(header, data); wrong != "" {
 			t.Fatal(wrong)
