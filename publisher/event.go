@@ -39,7 +39,7 @@ type Event struct {
 }
 
 // check reports what keeps the event out of a log whose payloads have at most
-// maxBytes bytes.
+// maxBytes bytes, as event.Size counts them.
 func (e *Event) check(maxBytes int) error {
 	if err := event.CheckTopic(e.Topic); err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
@@ -52,8 +52,8 @@ func (e *Event) check(maxBytes int) error {
 	if err := CheckMsgID(e.MsgID); err != nil {
 		return err
 	}
-	if len(e.Data) > maxBytes {
-		return fmt.Errorf("%w: %d bytes of data, MAX_EVENT_BYTES allows %d", ErrInvalid, len(e.Data), maxBytes)
+	if size, _ := event.Size(e.Data); size > maxBytes {
+		return fmt.Errorf("%w: %d bytes of data (a line end counts 7), MAX_EVENT_BYTES allows %d", ErrInvalid, size, maxBytes)
 	}
 	return CheckData(e.Data)
 }

@@ -78,6 +78,7 @@ func TestPublisherRefusesOneEventAndGoesOn(t *testing.T) {
 		{"two JSON values", publisher.Event{Topic: "a", Data: []byte("1 2")}, "JSON"},
 		{"data that is not UTF-8", publisher.Event{Topic: "a", Data: []byte("\"\xff\"")}, "UTF-8"},
 		{"too much data", publisher.Event{Topic: "a", Data: repeat("x", 9_999)}, "MAX_EVENT_BYTES"},
+		{"a line end that makes it too much", publisher.Event{Topic: "a", Data: append([]byte("\n"), repeat("x", 9_992)...)}, "a line end counts 7"},
 		{"a message id with a line break", publisher.Event{Topic: "a", MsgID: "a\nb", Data: []byte("1")}, "control character"},
 		{"a message id with a space at the end", publisher.Event{Topic: "a", MsgID: "a ", Data: []byte("1")}, "space"},
 		{"a long message id", publisher.Event{Topic: "a", MsgID: strings.Repeat("x", 257), Data: []byte("1")}, "257"},
@@ -95,7 +96,7 @@ func TestPublisherRefusesOneEventAndGoesOn(t *testing.T) {
 		require.NoError(t, p.Publish(t.Context(), numbered(1)))
 		assert.ErrorIs(t, p.Flush(t.Context()), publisher.ErrFailed)
 		assert.Equal(t, numbers(1), payloads(stored(t, js)))
-		assert.Equal(t, uint64(12), p.Summary().Failed)
+		assert.Equal(t, uint64(13), p.Summary().Failed)
 		assert.Equal(t, uint64(1), p.Summary().Published)
 	})
 }

@@ -46,7 +46,7 @@ type Log struct {
 	StreamMaxAge     time.Duration `env:"STREAM_MAX_AGE" default:"${stream_max_age}" help:"Retention of a stream that is created."`
 	StreamMaxBytes   int64         `env:"STREAM_MAX_BYTES" default:"${stream_max_bytes}" help:"Size of a stream that is created, in bytes."`
 	StreamDuplicates time.Duration `env:"STREAM_DUPLICATES" default:"${stream_duplicates}" help:"Window of a created stream in which a message id is stored once; NATS keeps its ids in memory, about 130 bytes an event."`
-	MaxEventBytes    int           `env:"MAX_EVENT_BYTES" default:"${max_event_bytes}" help:"Largest payload, in bytes; a larger one is not published, and told without its data by an edge."`
+	MaxEventBytes    int           `env:"MAX_EVENT_BYTES" default:"${max_event_bytes}" help:"Largest payload, in bytes, of which a line end counts 7; a larger one is not published, and told without its data by an edge."`
 }
 
 // Feed is what the process reads of the log and keeps in memory.

@@ -71,7 +71,7 @@ func TestSurprisesAreTheLimitsThatDiffer(t *testing.T) {
 	got.MaxAge, got.MaxMsgSize = time.Hour, 1000
 	assert.Equal(t, []string{
 		"STREAM_MAX_AGE asks for 24h0m0s, the stream has 1h0m0s",
-		"MAX_EVENT_BYTES asks for events of up to 66560 bytes with their headers, the stream takes 1000",
+		"MAX_EVENT_BYTES asks for events of up to 64512 bytes with their headers, the stream takes 1000",
 	}, event.Surprises(&got, &want))
 	got = want
 	got.MaxMsgSize = -1

@@ -16,8 +16,9 @@ const DefaultStream = "EVENTS"
 
 // The limits of a stream that is created, unless configured otherwise.
 const (
-	// DefaultMaxBytes is the largest payload of an event, in bytes.
-	DefaultMaxBytes = 64 << 10
+	// DefaultMaxBytes is the largest payload of an event, in bytes as Size counts
+	// them.
+	DefaultMaxBytes = BlockBytes - BlockOverhead
 	// DefaultMaxAge is how long events are kept.
 	DefaultMaxAge = 24 * time.Hour
 	// DefaultLogBytes is the size of the whole log.

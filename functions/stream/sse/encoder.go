@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"sluice/functions/stream/feed/wire"
 	"sluice/publisher/event"
@@ -27,7 +26,8 @@ type Encoder struct {
 
 // NewEncoder returns an encoder for the JetStream stream of that name. retry is
 // the reconnection time that blocks carry, in whole milliseconds; below one it
-// is DefaultRetry. A payload above maxEventBytes is not sent but only told;
+// is DefaultRetry. A payload above maxEventBytes, as event.Size counts it, is not
+// sent but only told, so a block stays below maxEventBytes and event.BlockOverhead;
 // 0 means event.DefaultMaxBytes.
 func NewEncoder(stream string, retry time.Duration, maxEventBytes int) *Encoder {
 	if retry < time.Millisecond {
@@ -116,10 +116,14 @@ func eventType(header string) (string, wire.Flaw) {
 }
 
 func (e *Encoder) payloadFlaw(data []byte) wire.Flaw {
-	switch {
-	case len(data) > e.maxEventBytes:
+	if len(data) > e.maxEventBytes { // it counts as much at least
 		return wire.FlawSize
-	case !utf8.Valid(data):
+	}
+	size, text := event.Size(data)
+	switch {
+	case size > e.maxEventBytes:
+		return wire.FlawSize
+	case !text:
 		return wire.FlawUTF8
 	}
 	return 0
@@ -144,19 +148,9 @@ func appendOmitted(b []byte, size int) []byte {
 	return append(strconv.AppendInt(append(b, omittedOpen...), int64(size), 10), '}')
 }
 
-// lineEnds counts the line ends of data, and the bytes that they take.
-func lineEnds(data []byte) (ends, size int) {
-	lf, cr := bytes.Count(data, []byte{'\n'}), bytes.Count(data, []byte{'\r'})
-	ends = lf + cr
-	if lf > 0 && cr > 0 {
-		ends -= bytes.Count(data, []byte("\r\n"))
-	}
-	return ends, lf + cr
-}
-
 // linesSize is how many bytes appendLines appends.
 func linesSize(data []byte) int {
-	ends, size := lineEnds(data)
+	ends, size := event.LineEnds(data)
 	return len(data) - size + (ends+1)*(len(dataField)+1)
 }
 

@@ -34,7 +34,7 @@ func checkRoundTrip(header string, data []byte) string {
 		wantFlaw = wire.FlawType
 	}
 	want := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(data))
-	size := len(data)
+	size, _ := event.Size(data)
 	switch {
 	case size > roundTripMax:
 		want = fmt.Sprintf(`{"encoding":"omitted","size":%d}`, len(data))
