@@ -73,6 +73,10 @@ func (h *Handler) Drain() {
 // called when Feed.Run has returned, which closes them.
 func (h *Handler) Wait() { h.watch.Close() }
 
+// Direct is how many streams are served on connections that net/http does not
+// know any more.
+func (h *Handler) Direct() int { return int(h.open[direct].Load()) }
+
 // ServeHTTP answers one request. Through net/http it returns when the stream
 // ends, directly as soon as the stream has begun; OnEnd tells of the end.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {

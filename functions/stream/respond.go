@@ -17,12 +17,18 @@ func setHeaders(h http.Header, connection string) {
 }
 
 // connectionHeader is Connection through net/http: HTTP/2 forbids it (RFC 9113,
-// 8.2.2).
+// 8.2.2). Behind a body, which nobody reads, nothing can be another request.
 func connectionHeader(r *http.Request) string {
-	if r.ProtoMajor == 1 && r.ProtoMinor == 1 {
+	switch {
+	case r.ProtoMajor != 1:
+		return ""
+	case r.ContentLength != 0:
+		return "close"
+	case r.ProtoMinor == 1:
 		return "keep-alive"
+	default:
+		return ""
 	}
-	return ""
 }
 
 // head is the status line and the headers of a direct stream, with those that

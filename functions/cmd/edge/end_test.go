@@ -25,7 +25,7 @@ func TestSignals(t *testing.T) {
 // TestNohup: an edge that is started to outlive its terminal does.
 func TestNohup(t *testing.T) {
 	t.Parallel()
-	p := cmdtest.ExecWithoutHangup(t, map[string]string{"NATS_URL": natstest.Start(t).URL(), "HEARTBEAT_INTERVAL": "100ms", "DRAIN_TIMEOUT": "100ms"})
+	p := cmdtest.ExecAfter(t, `trap "" HUP`, map[string]string{"NATS_URL": natstest.Start(t).URL(), "HEARTBEAT_INTERVAL": "100ms", "DRAIN_TIMEOUT": "100ms"})
 	p.WaitReady()
 	c := streamtest.Open(t, p.URL(), streamtest.Query{})
 	c.System(t, "open")

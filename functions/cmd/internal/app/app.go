@@ -48,6 +48,8 @@ type app struct {
 	handler  *stream.Handler
 	health   *health.Health
 	metrics  *prometheus.Registry
+	// connections are those of both servers.
+	connections *connections
 	// surprises is spent when it was told how the stream differs from what the
 	// settings ask for.
 	surprises sync.Once
@@ -59,10 +61,17 @@ func newApp(o Options) (*app, error) {
 		return nil, fmt.Errorf("JetStream context: %w", err)
 	}
 	a := &app{Options: o, instance: instanceName(), js: js, metrics: newRegistry(o.Conn)}
+	direct := func() int { return 0 }
 	if o.Stream {
 		if err := a.newStream(); err != nil {
 			return nil, err
 		}
+		direct = a.handler.Direct
+	}
+	limit := o.Settings.Server.MaxConnections
+	a.connections = newConnections(limit, direct, a.metrics)
+	if files := a.connections.files; files > 0 && files < limit {
+		o.Logger.Warn("the process may not open as many files as MAX_CONNECTIONS needs: raise ulimit -n, or lower it", "MAX_CONNECTIONS", limit, "connections", files)
 	}
 	cfg := health.Config{
 		Stream:       o.Settings.Log.Stream,

@@ -27,8 +27,9 @@ func (a *app) routes() http.Handler {
 		r.Handler(http.MethodHead, path, probes)
 	}
 	if a.handler != nil {
-		r.Handler(http.MethodGet, "/stream", a.handler)
-		r.Handler(http.MethodHead, "/stream", a.handler)
+		streams := a.connections.carry(a.handler)
+		r.Handler(http.MethodGet, "/stream", streams)
+		r.Handler(http.MethodHead, "/stream", streams)
 	}
 	if a.Console {
 		console.Register(r)

@@ -17,6 +17,9 @@ const (
 	readHeaderTimeout = 10 * time.Second
 	idleTimeout       = 2 * time.Minute // of a connection between two requests
 	maxHeaderBytes    = 64 << 10
+	// answerTimeout is how long the client may take for an answer that is no
+	// stream, from its request on.
+	answerTimeout = 30 * time.Second
 	// deadAfterStalls is after how many STALL_TIMEOUT the kernel gives up a
 	// client that acknowledges nothing. With one it could be sooner than the
 	// write's own deadline, and a stalled client would be told as gone.
@@ -57,16 +60,19 @@ func (a *app) listenMetrics(ctx context.Context) (net.Listener, error) {
 	return l, nil
 }
 
-// newServer serves HTTP/1 and HTTP/2 in clear text. There is no WriteTimeout:
-// it would end every stream; the handler sets a deadline for each write.
+// newServer serves HTTP/1 and HTTP/2 in clear text. A stream outlives the
+// WriteTimeout, because its handler sets a deadline of its own for each write.
 func (a *app) newServer(handler http.Handler) *http.Server {
 	srv := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
+		WriteTimeout:      answerTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(a.Logger.Handler(), slog.LevelWarn),
 		Protocols:         new(http.Protocols),
+		// The router answers OPTIONS * too, without waiting for its body.
+		DisableGeneralOptionsHandler: true,
 		HTTP2: &http.HTTP2Config{
 			// A proxy puts many clients on one connection.
 			MaxConcurrentStreams: a.Settings.Server.MaxConnections,
@@ -77,6 +83,7 @@ func (a *app) newServer(handler http.Handler) *http.Server {
 	}
 	srv.Protocols.SetHTTP1(true)
 	srv.Protocols.SetUnencryptedHTTP2(true)
+	a.connections.watch(srv)
 	return srv
 }
 
@@ -84,9 +91,7 @@ func (a *app) newServer(handler http.Handler) *http.Server {
 func (a *app) newMetricsServer() *http.Server {
 	r := newRouter()
 	r.Handler(http.MethodGet, "/metrics", metricsHandler(a.metrics, a.Logger))
-	srv := a.newServer(r)
-	srv.WriteTimeout = readHeaderTimeout
-	return srv
+	return a.newServer(r)
 }
 
 // serve returns when the server is closed; its error is why it failed.

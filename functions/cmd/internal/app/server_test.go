@@ -41,9 +41,7 @@ func (p pipes) dial(context.Context, string, string) (net.Conn, error) {
 // TestAQuietStreamOutlivesEveryTimeout that the server has for requests, for
 // writes and for connections without traffic: an hour of silence.
 func TestAQuietStreamOutlivesEveryTimeout(t *testing.T) {
-	cfg, done, err := settings.ParseLocal(settings.Source{Getenv: func(string) (string, bool) { return "", false }, Stdout: io.Discard})
-	require.NoError(t, err)
-	require.False(t, done)
+	cfg := defaults(t)
 	for _, tt := range []struct {
 		name string
 		h2c  bool
@@ -52,7 +50,7 @@ func TestAQuietStreamOutlivesEveryTimeout(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				lines := make(chan string, 1)
 				lines <- "before\n"
-				body := open(t, tt.h2c, app.NewServer(&cfg.Shared, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				body := open(t, tt.h2c, app.NewServer(cfg, streaming(func(w http.ResponseWriter, _ *http.Request) {
 					out := socket.NewResponse(w, socket.NewPace(cfg.Client.MinRate, cfg.Client.StallTimeout))
 					defer out.Done()
 					for line := range lines {
@@ -72,6 +70,20 @@ func TestAQuietStreamOutlivesEveryTimeout(t *testing.T) {
 			})
 		})
 	}
+}
+
+// streaming is a handler of streams.
+func streaming(h http.HandlerFunc) func(streams func(http.Handler) http.Handler) http.Handler {
+	return func(streams func(http.Handler) http.Handler) http.Handler { return streams(h) }
+}
+
+// defaults are the settings of local.
+func defaults(t *testing.T) *settings.Shared {
+	t.Helper()
+	cfg, done, err := settings.ParseLocal(settings.Source{Getenv: func(string) (string, bool) { return "", false }, Stdout: io.Discard})
+	require.NoError(t, err)
+	require.False(t, done)
+	return &cfg.Shared
 }
 
 // open serves on a network of its own and returns an answer's body. The test

@@ -45,13 +45,14 @@ func Exec(tb testing.TB, env map[string]string, args ...string) *Process {
 	return execute(tb, env, exec.Command(self, args...))
 }
 
-// ExecWithoutHangup is Exec of a command that ignores SIGHUP from its start, as
-// by nohup.
-func ExecWithoutHangup(tb testing.TB, env map[string]string) *Process {
+// ExecAfter is Exec by a shell that has run setup before, for what a process
+// inherits: trap "" HUP has it ignore SIGHUP, as nohup does; ulimit -n 256 is all
+// the files that it may open.
+func ExecAfter(tb testing.TB, setup string, env map[string]string) *Process {
 	tb.Helper()
 	self, err := os.Executable()
 	require.NoError(tb, err)
-	return execute(tb, env, exec.Command("sh", "-c", `trap "" HUP; exec "$0"`, self))
+	return execute(tb, env, exec.Command("sh", "-c", setup+`; exec "$0"`, self))
 }
 
 func execute(tb testing.TB, env map[string]string, cmd *exec.Cmd) *Process {
