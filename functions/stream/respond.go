@@ -32,14 +32,17 @@ func connectionHeader(r *http.Request) string {
 }
 
 // head is the status line and the headers of a direct stream, with those that
-// handlers around this one have set.
+// handlers around this one have set. The version is the server's own, whatever
+// else of HTTP/1 the client speaks (RFC 9110, 6.2); 1.0 knows no chunks.
 func head(set http.Header, r *http.Request) []byte {
 	setHeaders(set, "close")
 	set.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	proto := "HTTP/1.0"
 	if r.ProtoAtLeast(1, 1) {
+		proto = "HTTP/1.1"
 		set.Set("Transfer-Encoding", "chunked")
 	}
-	b := bytes.NewBufferString(r.Proto + " 200 OK\r\n")
+	b := bytes.NewBufferString(proto + " 200 OK\r\n")
 	_ = set.Write(b) // a Buffer takes everything
 	b.WriteString("\r\n")
 	return b.Bytes()

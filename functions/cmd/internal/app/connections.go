@@ -113,28 +113,32 @@ func (c *connections) leave(conn net.Conn) {
 	c.remove(p)
 }
 
-// around notes each request and its end, and has no connection wait for a body.
+// around notes each request and its end, and has no answer wait for a body.
 func (c *connections) around(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p, _ := r.Context().Value(placeKey{}).(*place)
 		c.touch(p)
 		defer c.touch(p)
-		if hasBody(r) {
-			leaveBody(w)
+		if r.ProtoMajor == 1 {
+			endBehind(w, r)
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// hasBody reports whether net/http would wait for something that no handler
-// reads. HTTP/2 does not: it resets the stream.
-func hasBody(r *http.Request) bool { return r.ProtoMajor == 1 && r.ContentLength != 0 }
-
-// leaveBody has the answer go out before its request's body has come. Behind that
-// body nothing can be another request: the connection ends.
-func leaveBody(w http.ResponseWriter) {
+// endBehind has the connection end behind an answer where what follows may be
+// taken for another request and is none: behind a body that nobody reads, a length
+// together with chunks, and in HTTP/1.0 behind chunks, which net/http shows no
+// handler (RFC 9112, 6.1). The answer does not wait for such a body. Over HTTP/2
+// the stream is reset by itself.
+func endBehind(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength == 0 && r.ProtoMinor > 0 {
+		return
+	}
 	w.Header().Set("Connection", "close")
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
+	if r.ContentLength != 0 {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
+	}
 }
 
 // touch notes that a request or its end is seen.

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"sluice/functions/cmd/internal/app"
+	"sluice/functions/stream/socket"
 )
 
 // h2cPreface begins HTTP/2, with empty SETTINGS (RFC 9113, 3.4); h2cRequest is a
@@ -53,7 +54,9 @@ func TestEveryConnectionWithoutAStreamEnds(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				conn := dial(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 10_000)) }))
+				conn := dial(t, func(func(http.Handler) http.Handler) http.Handler {
+					return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 10_000)) })
+				})
 				go func() { _, _ = io.WriteString(conn, tt.sent) }() // the server's end ends it
 				var got atomic.Int64                                 // bytes
 				if tt.reads {
@@ -78,10 +81,43 @@ func TestEveryConnectionWithoutAStreamEnds(t *testing.T) {
 	}
 }
 
+// TestAQuietStreamOutlivesWhatEndsItsConnection: an hour without a byte, of streams
+// behind which their connections end.
+func TestAQuietStreamOutlivesWhatEndsItsConnection(t *testing.T) {
+	for _, tt := range []struct{ name, sent string }{
+		{"HTTP/1.0", "GET / HTTP/1.0\r\n\r\n"},
+		{"a body", "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n123456789"},
+		{"a body that never comes", "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cfg := defaults(t)
+				ended := make(chan error, 1)
+				conn := dial(t, streaming(func(w http.ResponseWriter, r *http.Request) {
+					out := socket.NewResponse(w, socket.NewPace(cfg.Client.MinRate, cfg.Client.StallTimeout))
+					defer out.Done()
+					assert.NoError(t, out.Write([]byte("before\n")))
+					select {
+					case <-r.Context().Done():
+						t.Error("the stream is taken for one whose client is gone")
+					case <-time.After(time.Hour):
+					}
+					ended <- out.Write([]byte("after\n"))
+				}))
+				go func() { _, _ = io.WriteString(conn, tt.sent) }() // the server's end ends it
+				all, err := io.ReadAll(conn)
+				require.NoError(t, err)
+				require.NoError(t, <-ended)
+				assert.Contains(t, string(all), "after\n")
+			})
+		})
+	}
+}
+
 // dial is a connection to a server of its own.
-func dial(t *testing.T, handler http.Handler) net.Conn {
+func dial(t *testing.T, handler func(streams func(http.Handler) http.Handler) http.Handler) net.Conn {
 	t.Helper()
-	srv := app.NewServer(defaults(t), func(func(http.Handler) http.Handler) http.Handler { return handler })
+	srv := app.NewServer(defaults(t), handler)
 	network := make(pipes)
 	go func() { assert.ErrorIs(t, srv.Serve(network), http.ErrServerClosed) }()
 	t.Cleanup(func() { _ = srv.Close() })
