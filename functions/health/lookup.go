@@ -13,7 +13,7 @@ const (
 	// lookupPause is the time between two look-ups, at least.
 	lookupPause = time.Second
 	// lookupTimeout bounds one look-up.
-	lookupTimeout = 2 * time.Second
+	lookupTimeout = time.Second
 )
 
 // lookup finds out for a process that serves no streams whether the JetStream

@@ -223,6 +223,16 @@ func (c *ProcessCluster) Restart(i int) {
 	c.waitReady()
 }
 
+// RestartAll ends all nodes with SIGKILL, as a power cut does, and starts them
+// again side by side. It does not wait for the cluster to be whole.
+func (c *ProcessCluster) RestartAll() {
+	c.tb.Helper()
+	for i := range c.nodes {
+		c.Kill(i)
+	}
+	require.NoError(c.tb, c.start(c.nodes...))
+}
+
 // StreamLeader is the index of the node that leads a stream; it waits until
 // there is one that lives.
 func (c *ProcessCluster) StreamLeader(tb testing.TB, stream string) int {

@@ -27,9 +27,11 @@ const (
 	// drainWait is how long Close waits for what is under way.
 	drainWait = time.Second
 
-	streamTimeout = 5 * time.Second // one look-up or creation of the stream
+	// streamTimeout bounds one look-up or creation of the stream: during an
+	// election nobody answers, and it is better asked again.
+	streamTimeout = 2 * time.Second
 	firstRetry    = 100 * time.Millisecond
-	lastRetry     = 5 * time.Second
+	lastRetry     = time.Second
 	// quietFor is how long a complaint that repeats itself is not repeated.
 	quietFor = 30 * time.Second
 )

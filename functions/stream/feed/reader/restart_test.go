@@ -1,8 +1,10 @@
 package reader_test
 
 import (
+	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -111,4 +113,24 @@ func TestReaderReadsWhatItWasAskedFor(t *testing.T) {
 	log.Publish(1, "a", 1)
 	r.assertTold(8, "1 a", "4 a", "8 a")
 	assert.Empty(t, r.why.reasons, "that is no reason to restart")
+}
+
+// TestReaderReadsWhileNobodyKnowsTheLog: questions about the log are not answered
+// for a while, and its consumer goes on. The reader says that it does not know,
+// and does not restart for it.
+func TestReaderReadsWhileNobodyKnowsTheLog(t *testing.T) {
+	t.Parallel()
+	r := run(t, feedtest.NewLog(t))
+	r.Publish(3, "a", 1)
+	r.awaitPosition(3)
+	before := r.consumer()
+	r.line.Out(func(p feedtest.Packet) bool { return !strings.HasPrefix(p.Subject, "$JS.API.STREAM.INFO.") })
+	require.Eventually(t, func() bool { return r.reader.Status().Err != nil }, natstest.Patience, time.Millisecond)
+	assert.False(t, r.reader.Status().Reading)
+	r.Publish(3, "a", 1)
+	r.assertTold(6, feedtest.Each("a", 1, 6)...)
+	r.line.Out(nil)
+	require.Eventually(t, func() bool { return r.reader.Status().Reading }, natstest.Patience, time.Millisecond)
+	assert.NoError(t, r.reader.Status().Err)
+	assert.Equal(t, before, r.consumer(), "it has not restarted")
 }
