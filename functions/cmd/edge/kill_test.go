@@ -94,6 +94,17 @@ func (c *crowd) pass(t *testing.T, seq uint64) {
 	}, natstest.Patience, 10*time.Millisecond, "the clients do not go on")
 }
 
+// passElection waits until events are acknowledged again and every client has
+// them, and logs how long each took.
+func (c *crowd) passElection(t *testing.T, acked func() uint64) {
+	t.Helper()
+	before, began := acked(), time.Now()
+	require.Eventually(t, func() bool { return acked() > before+200 }, natstest.Patience, 10*time.Millisecond, "nothing is acknowledged")
+	took := time.Since(began)
+	c.pass(t, before+200)
+	t.Logf("acknowledged after %s, every client had it %s later", took.Round(10*time.Millisecond), (time.Since(began) - took).Round(10*time.Millisecond))
+}
+
 // publishing publishes 1,000 events/s until stop is called, which returns when
 // all are acknowledged.
 func publishing(t *testing.T, cluster *natstest.ProcessCluster) (acked func() uint64, stop func() int) {
@@ -123,7 +134,8 @@ func publishing(t *testing.T, cluster *natstest.ProcessCluster) (acked func() ui
 }
 
 // TestKills kills an edge, the NATS node to which an edge is connected and the
-// stream's leader, one after the other, under 1,000 events/s. All are processes
+// stream's leader, one after the other, and then all NATS nodes at once, under
+// 1,000 events/s. All are processes
 // of their own, and die as processes do. It is not parallel to others: its
 // events do not wait for those.
 func TestKills(t *testing.T) {
@@ -156,7 +168,10 @@ func TestKills(t *testing.T) {
 	cluster.Restart(connected)
 
 	cluster.Kill(cluster.StreamLeader(t, "EVENTS"))
-	c.pass(t, acked()+200)
+	c.passElection(t, acked)
+
+	cluster.RestartAll()
+	c.passElection(t, acked)
 
 	published := stop()
 	stored := streamtest.ReadStream(t, js)
