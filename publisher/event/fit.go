@@ -92,8 +92,22 @@ func unfit(cfg *jetstream.StreamConfig, why string) error {
 	return fmt.Errorf("the JetStream stream %s (STREAM) %w: %s", cfg.Name, ErrUnfit, why)
 }
 
+// IsCompacted reports whether a stream keeps only so many events of each subject.
+// Whoever reads it later may lack older ones, and nothing tells which. What
+// roll-ups, deletes and purges of a subject remove cannot be seen in advance.
+func IsCompacted(cfg *jetstream.StreamConfig) bool { return cfg.MaxMsgsPerSubject > 0 }
+
+// Compaction says what IsCompacted means, "" for a stream that is not.
+func Compaction(cfg *jetstream.StreamConfig) string {
+	if !IsCompacted(cfg) {
+		return ""
+	}
+	return fmt.Sprintf("it keeps only the newest %d events of each subject (max_msgs_per_subject): clients that were away may lack older ones without a gap, and are told so by \"compacted\":true",
+		cfg.MaxMsgsPerSubject)
+}
+
 // Surprises are the ways in which a stream that exists differs from what is
-// asked for, each in a sentence; want is as StreamConfig makes it. The stream is
+// asked for, or from a log of every event, each in a sentence; want is as StreamConfig makes it. The stream is
 // used all the same: its operator's settings win.
 func Surprises(got, want *jetstream.StreamConfig) (all []string) {
 	differ := func(setting string, is, asked any) {
@@ -108,6 +122,9 @@ func Surprises(got, want *jetstream.StreamConfig) (all []string) {
 	if got.MaxMsgSize > 0 && got.MaxMsgSize < want.MaxMsgSize {
 		all = append(all, fmt.Sprintf("MAX_EVENT_BYTES asks for events of up to %d bytes with their headers, the stream takes %d",
 			want.MaxMsgSize, got.MaxMsgSize))
+	}
+	if text := Compaction(got); text != "" {
+		all = append(all, text)
 	}
 	return all
 }

@@ -76,4 +76,8 @@ func TestSurprisesAreTheLimitsThatDiffer(t *testing.T) {
 	got = want
 	got.MaxMsgSize = -1
 	assert.Empty(t, event.Surprises(&got, &want), "no limit at all surprises nobody")
+	assert.Empty(t, event.Compaction(&got))
+	got.MaxMsgsPerSubject = 5
+	assert.Equal(t, []string{event.Compaction(&got)}, event.Surprises(&got, &want))
+	assert.Contains(t, event.Compaction(&got), "the newest 5 events of each subject (max_msgs_per_subject)")
 }

@@ -53,6 +53,29 @@ func TestAStreamThatCannotBeTheLogIsToldAndNeverReady(t *testing.T) {
 	}
 }
 
+// TestALogThatIsCompactedIsTold at the start, whoever has created it, and to
+// every client.
+func TestALogThatIsCompactedIsTold(t *testing.T) {
+	for _, create := range []string{"true", "false"} {
+		t.Run("CREATE_STREAM="+create, func(t *testing.T) {
+			natstest.CheckGoroutines(t)
+			server := natstest.Start(t)
+			cfg := event.StreamConfig(event.DefaultStream, event.StreamLimits{})
+			cfg.MaxMsgsPerSubject = 3
+			_, err := server.JetStream(t).CreateStream(t.Context(), cfg)
+			require.NoError(t, err)
+			p := start(t, server.URL(), map[string]string{"CREATE_STREAM": create})
+			p.WaitReady()
+			assert.Equal(t, event.Compaction(&cfg), p.Logged("the stream is used as it is")["but"])
+			client := p.Open("/stream", false)
+			block, ok := client.Next()
+			require.True(t, ok)
+			assert.Contains(t, block.Data, `"compacted":true`)
+			client.Close()
+		})
+	}
+}
+
 // TestLimitsThatTheStreamDoesNotHaveAreTold, and the stream is used as it is.
 func TestLimitsThatTheStreamDoesNotHaveAreTold(t *testing.T) {
 	natstest.CheckGoroutines(t)

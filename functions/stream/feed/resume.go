@@ -59,6 +59,7 @@ func (f *Feed) Subscribe(ctx context.Context, req Request) (*fanout.Subscription
 		s.Abandon()
 		return nil, err
 	}
+	open.Compacted = f.log.Known().Compacted
 	s.Open(pos, open)
 	f.countOpening(open)
 	return s, nil

@@ -30,6 +30,7 @@ type System struct {
 	Reason    wire.Reason `json:"reason,omitempty"`
 	Requested string      `json:"requested,omitempty"` // at most MaxRequestedBytes
 	First     string      `json:"first,omitempty"`     // an event id
+	Compacted bool        `json:"compacted,omitempty"` // of the log, in open
 }
 
 var gapMessages = map[wire.Reason]string{
@@ -38,6 +39,9 @@ var gapMessages = map[wire.Reason]string{
 	wire.ReasonAhead:     "events may be missing: the requested position is beyond the end of the log; continuing live",
 	wire.ReasonUnknown:   "events may be missing: the requested position is not an event id of this log; continuing live",
 }
+
+// compactedMessage follows the message of an open.
+const compactedMessage = "; the log keeps only the newest events of each topic: older ones may have been replaced"
 
 var drainMessages = map[wire.Reason]string{
 	wire.ReasonShutdown: "the server is going away; reconnect to resume",
@@ -55,6 +59,9 @@ func (e *Encoder) AppendOpen(b []byte, id event.ID, o wire.Open) []byte {
 	if o.Gap != nil {
 		s.Resumed = wire.ResumedGap
 		s.tell(*o.Gap)
+	}
+	if o.Compacted {
+		s.Compacted, s.Message = true, s.Message+compactedMessage
 	}
 	return e.appendSystem(b, idText(id), 0, s)
 }

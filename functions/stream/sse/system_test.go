@@ -33,6 +33,8 @@ func TestSystemBlocks(t *testing.T) {
 			sse.System{Type: "open", Resumed: "none"}, "5000"},
 		{"open resumed", encoder.AppendOpen(nil, testID, wire.Open{Resumed: wire.ResumedComplete}),
 			sse.System{Type: "open", Resumed: "complete"}, "5000"},
+		{"open of a compacted log", encoder.AppendOpen(nil, testID, wire.Open{Resumed: wire.ResumedComplete, Compacted: true}),
+			sse.System{Type: "open", Resumed: "complete", Compacted: true}, "5000"},
 		{"open with its gap inside", encoder.AppendOpen(nil, testID, wire.Open{Gap: &wire.Gap{Reason: wire.ReasonExpired, Requested: "old", First: &first}}),
 			sse.System{Type: "open", Resumed: "gap", Reason: "expired", Requested: "old", First: firstText}, "5000"},
 		{"gap that goes on at an event", encoder.AppendGap(nil, testID, wire.Gap{Reason: wire.ReasonRecreated, First: &first}),

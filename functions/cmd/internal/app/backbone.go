@@ -132,19 +132,27 @@ func (a *app) lookUpStream(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("%w (may the NATS user create streams? If not, create %s and set CREATE_STREAM=false; is JetStream enabled, and STREAM_REPLICAS not above the number of servers?)", err, name)
 		}
-		a.surprises.Do(func() {
-			for _, s := range event.Surprises(&info.Config, &want) {
-				a.Logger.Warn("the stream is used as it is", "stream", name, "but", s)
-			}
-		})
+		a.surprised(event.Surprises(&info.Config, &want)...)
 		return nil
 	}
-	_, err := a.js.Stream(ctx, name)
+	s, err := a.js.Stream(ctx, name)
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		return fmt.Errorf("the JetStream stream %s (STREAM) does not exist: create it, or set CREATE_STREAM=true", name)
 	case err != nil:
 		return fmt.Errorf("look up the JetStream stream %s (STREAM): %w", name, err)
 	}
+	if text := event.Compaction(&s.CachedInfo().Config); text != "" {
+		a.surprised(text)
+	}
 	return nil
+}
+
+// surprised warns, once, of what is not as one may expect of the stream.
+func (a *app) surprised(all ...string) {
+	a.surprises.Do(func() {
+		for _, s := range all {
+			a.Logger.Warn("the stream is used as it is", "stream", a.Settings.Log.Stream, "but", s)
+		}
+	})
 }

@@ -41,7 +41,9 @@ type State struct {
 	Leader   string        // name of the server
 	Replicas int           // servers that keep the log
 	MaxAge   time.Duration // what is older is removed; 0 keeps it
-	Full     bool          // at its limits of size, or nearly: what comes removes what is old
+	// Compacted: it keeps only the newest events of each subject.
+	Compacted bool
+	Full      bool // at its limits of size, or nearly: what comes removes what is old
 }
 
 // Position is the position of a sequence in this log.
@@ -227,7 +229,8 @@ func (l *Log) request(ctx context.Context) (State, error) {
 	}
 	state := State{
 		Epoch: epoch, FirstSeq: info.State.FirstSeq, LastSeq: info.State.LastSeq, FirstTime: info.State.FirstTime,
-		Time: info.TimeStamp, Replicas: info.Config.Replicas, MaxAge: info.Config.MaxAge,
+		Compacted: event.IsCompacted(&info.Config),
+		Time:      info.TimeStamp, Replicas: info.Config.Replicas, MaxAge: info.Config.MaxAge,
 		Full: full(int64(info.State.Msgs)+lead, info.Config.MaxMsgs) || full(int64(info.State.Bytes), info.Config.MaxBytes*fullShare/100),
 	}
 	if state.Time.IsZero() {

@@ -86,6 +86,9 @@ const (
 type Open struct {
 	Resumed string // ResumedNone or ResumedComplete; a Gap makes it ResumedGap
 	Gap     *Gap   // nil when nothing is known to be missing
+	// Compacted says that the log keeps only the newest events of each topic, so
+	// that older ones may be missing without a gap.
+	Compacted bool
 }
 
 // Gap says what a client asked for and cannot have.
