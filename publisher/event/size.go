@@ -28,8 +28,8 @@ func Size(data []byte) (size int, text bool) {
 	if !utf8.Valid(data) {
 		return base64.StdEncoding.EncodedLen(len(data)), false
 	}
-	ends, bytes := LineEnds(data)
-	return len(data) - bytes + ends*lineBytes, true
+	ends, size := LineEnds(data)
+	return len(data) - size + ends*lineBytes, true
 }
 
 // LineEnds counts the line ends of data (CRLF, LF or CR), and the bytes that they
