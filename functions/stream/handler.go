@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -138,7 +139,7 @@ func (h *Handler) waitForLog(ctx context.Context) error {
 	case <-h.draining:
 		return fanout.ErrClosed
 	case <-ctx.Done():
-		return ctx.Err()
+		return fmt.Errorf("%w: %w", feed.ErrNotReady, ctx.Err())
 	case <-timeout.C:
 		return feed.ErrNotReady
 	}

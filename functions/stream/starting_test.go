@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"testing"
 	"time"
@@ -210,6 +211,16 @@ func TestAHeldRequestEnds(t *testing.T) {
 			}
 		})
 	})
+}
+
+// TestAHeldRequestWhoseTimeIsOverIsToldWhyToo: middleware may give it less.
+func TestAHeldRequestWhoseTimeIsOverIsToldWhyToo(t *testing.T) {
+	h := unready(t, func(c *stream.Config) { c.StartTimeout = time.Hour })
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/stream", http.NoBody))
+	assertError(t, "starting", w.Result())
 }
 
 // TestAFreshClientOfAnEdgeThatNeverReadGetsNoID: one that stands for nothing
