@@ -9,7 +9,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/time/rate"
+
+	"sluice/functions/logging"
 )
 
 const (
@@ -19,8 +20,6 @@ const (
 	busyRetry = 5 * time.Second
 	// awayRetry is the same for one that an instance sends away because it stops.
 	awayRetry = time.Second
-	// logEvery is how often a refusal of one code is logged at most.
-	logEvery = time.Second
 )
 
 // Config is what a Gate needs; zero fields take defaults.
@@ -39,23 +38,14 @@ type Gate struct {
 	memory   memory
 	logger   *slog.Logger
 	refused  *prometheus.CounterVec
-
-	mu       sync.Mutex
-	unlogged map[Code]*unlogged
-}
-
-// unlogged are the refusals of one code since the last that was logged.
-type unlogged struct {
-	count atomic.Int64
-	turn  rate.Sometimes // to log
+	seldom   logging.Seldom
 }
 
 // NewGate makes a gate that is open.
 func NewGate(cfg Config) *Gate {
 	g := &Gate{
-		max:      int64(cmp.Or(cfg.MaxConnections, DefaultMaxConnections)),
-		logger:   cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler)),
-		unlogged: map[Code]*unlogged{},
+		max:    int64(cmp.Or(cfg.MaxConnections, DefaultMaxConnections)),
+		logger: cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler)),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sse_requests_refused_total", Help: "Streams that were not begun, by why.",
 		}, []string{"code"}),
@@ -121,24 +111,13 @@ func (g *Gate) Drain() { g.draining.Store(true) }
 // a second per code, with how many there were since the last one logged.
 func (g *Gate) Note(why *Refusal, r *http.Request) {
 	g.refused.WithLabelValues(string(why.Code)).Inc()
-	of := g.unloggedOf(why.Code)
-	of.count.Add(1)
-	of.turn.Do(func() {
-		args := []any{"code", why.Code, "refused", of.count.Swap(0), "message", why.Message, "remote", r.RemoteAddr}
-		if why.Cause != nil {
-			args = append(args, "err", why.Cause)
-		}
-		g.logger.Warn("streams are refused", args...)
-	})
-}
-
-func (g *Gate) unloggedOf(code Code) *unlogged {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	of := g.unlogged[code]
-	if of == nil {
-		of = &unlogged{turn: rate.Sometimes{Interval: logEvery}}
-		g.unlogged[code] = of
+	refused, ok := g.seldom.Turn(string(why.Code))
+	if !ok {
+		return
 	}
-	return of
+	args := []any{"code", why.Code, "refused", refused, "message", why.Message, "remote", r.RemoteAddr}
+	if why.Cause != nil {
+		args = append(args, "err", why.Cause)
+	}
+	g.logger.Warn("streams are refused", args...)
 }
