@@ -41,6 +41,7 @@ const (
 	MethodNotAllowed Code = "method_not_allowed"
 	BadRequest       Code = "bad_request"
 	HeadersTooLarge  Code = "headers_too_large"
+	TooManyScrapes   Code = "too_many_scrapes"
 )
 
 // Refusal is why a request is not served.

@@ -52,9 +52,9 @@ func TestProbesAreAnsweredWhileConnectionsAreHeld(t *testing.T) {
 	c, overH2 := e.live(), e.Open("/stream", true)
 	_, ok := overH2.Next()
 	require.True(t, ok)
-	for _, hold := range holds {
-		t.Run(hold.name, func(t *testing.T) {
-			defer e.hold(t, hold.sent)()
+	for _, way := range holds {
+		t.Run(way.name, func(t *testing.T) {
+			defer e.hold(t, way.sent)()
 			for range 5 {
 				require.Equal(t, http.StatusOK, e.Do(http.MethodGet, "/livez", "Connection", "close").Status)
 			}
@@ -95,14 +95,20 @@ func (r *rig) edgeOfFewFiles(t *testing.T) *edge {
 	return e
 }
 
-// hold opens connections on which sent is sent, and nothing is read, until release
-// is called. The edge may close them at any time.
+// hold is holders connections to the edge.
 func (e *edge) hold(t *testing.T, sent string) (release func()) {
 	t.Helper()
+	return hold(t, strings.TrimPrefix(e.URL(), "http://"), holders, sent)
+}
+
+// hold opens connections on which sent is sent, and nothing is read, until release
+// is called. The edge may close them at any time.
+func hold(t *testing.T, addr string, n int, sent string) (release func()) {
+	t.Helper()
 	var sending sync.WaitGroup
-	conns := make([]net.Conn, holders)
+	conns := make([]net.Conn, n)
 	for i := range conns {
-		conn, err := net.DialTimeout("tcp", strings.TrimPrefix(e.URL(), "http://"), natstest.Patience)
+		conn, err := net.DialTimeout("tcp", addr, natstest.Patience)
 		require.NoError(t, err)
 		_ = conn.(*net.TCPConn).SetReadBuffer(4096)
 		sending.Go(func() { _, _ = io.WriteString(conn, sent) }) // not all of it may fit

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 )
 
 const (
@@ -20,6 +21,12 @@ const (
 	// answer. Closed sooner, a client that still sends could miss the answer
 	// (RFC 9112, 9.6).
 	bodyTimeout = 5 * time.Second
+	// A client that ends HTTP/2 streams within rapid of their beginning may do so
+	// maxRapid times at once and rapidRate times a second. Then it is told to go
+	// away: its other streams go on, new ones need another connection.
+	rapid     = time.Second
+	maxRapid  = 200
+	rapidRate = 20
 	// spareFiles are the open files beside those of connections.
 	spareFiles = 64
 )
@@ -49,6 +56,8 @@ type place struct {
 	streams int           // that it carries
 	still   *list.Element // nil while it carries one, and at its end
 	timer   *time.Timer   // of maxStill
+	resets  *rate.Limiter // of streams that ended rapidly; nil before the first
+	away    bool          // the client is to be told to go away
 }
 
 type placeKey struct{}
@@ -117,13 +126,33 @@ func (c *connections) leave(conn net.Conn) {
 func (c *connections) around(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p, _ := r.Context().Value(placeKey{}).(*place)
-		c.touch(p)
-		defer c.touch(p)
+		if c.touch(p) && r.ProtoMajor == 2 {
+			w.Header().Set("Connection", "close") // net/http makes it a GOAWAY
+		}
+		began := time.Now()
+		defer func() {
+			c.touch(p)
+			if r.ProtoMajor == 2 && r.Context().Err() != nil && time.Since(began) < rapid {
+				c.reset(p)
+			}
+		}()
 		if r.ProtoMajor == 1 {
 			endBehind(w, r)
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// reset notes a stream that its client has ended soon after its beginning.
+func (c *connections) reset(p *place) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p.resets == nil {
+		p.resets = rate.NewLimiter(rapidRate, maxRapid)
+	}
+	if !p.resets.Allow() {
+		p.away = true
+	}
 }
 
 // endBehind has the connection end behind an answer where what follows may be
@@ -141,14 +170,16 @@ func endBehind(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// touch notes that a request or its end is seen.
-func (c *connections) touch(p *place) {
+// touch notes that a request or its end is seen. away says that the client is to be
+// told to go away.
+func (c *connections) touch(p *place) (away bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if p.still != nil {
 		c.still.MoveToBack(p.still)
 		p.timer.Reset(maxStill)
 	}
+	return p.away
 }
 
 // end closes a connection that has been still for too long.

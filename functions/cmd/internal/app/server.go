@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"syscall"
 	"time"
 
+	"sluice/functions/logging"
 	"sluice/functions/stream/socket"
 )
 
@@ -69,7 +69,7 @@ func (a *app) newServer(handler http.Handler) *http.Server {
 		IdleTimeout:       idleTimeout,
 		WriteTimeout:      answerTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(a.Logger.Handler(), slog.LevelWarn),
+		ErrorLog:          logging.Lines(a.Logger),
 		Protocols:         new(http.Protocols),
 		// The router answers OPTIONS * too, without waiting for its body.
 		DisableGeneralOptionsHandler: true,
