@@ -43,7 +43,7 @@ func StartCluster(tb testing.TB, n int) *Cluster {
 // clusterOptions are the options of n nodes, all with routes to each other.
 func clusterOptions(tb testing.TB, n int) []natsembed.Options {
 	tb.Helper()
-	free := ports(tb, 2*n)
+	free := Ports(tb, 2*n)
 	var routes []string
 	for _, port := range free[:n] {
 		routes = append(routes, fmt.Sprintf("nats://127.0.0.1:%d", port))

@@ -37,10 +37,10 @@ const (
 // reserved are the ports of all tests that run in this process.
 var reserved sync.Map
 
-// ports finds n free TCP ports of 127.0.0.1. They are the test's until it ends,
+// Ports finds n free TCP ports of 127.0.0.1. They are the test's until it ends,
 // also while the servers on them are stopped: other tests of this process get
 // others, and those of another process have another range.
-func ports(tb testing.TB, n int) []int {
+func Ports(tb testing.TB, n int) []int {
 	tb.Helper()
 	first := firstPort + os.Getpid()%portRanges*portsOfRange
 	var found []int

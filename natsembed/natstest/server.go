@@ -37,7 +37,7 @@ func Start(tb testing.TB, opts ...Option) *Server {
 	fixed := s.opts.Port != 0
 	for try := 1; ; try++ {
 		if !fixed {
-			s.opts.Port = ports(tb, 1)[0]
+			s.opts.Port = Ports(tb, 1)[0]
 		}
 		run, err := natsembed.Start(tb.Context(), s.opts)
 		if err == nil {
