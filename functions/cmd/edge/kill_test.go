@@ -105,10 +105,10 @@ func (c *crowd) passElection(t *testing.T, acked func() uint64) {
 	t.Logf("acknowledged after %s, every client had it %s later", took.Round(10*time.Millisecond), (time.Since(began) - took).Round(10*time.Millisecond))
 }
 
-// publishing publishes 1,000 events/s until stop is called, which returns when
-// all are acknowledged.
-func publishing(t *testing.T, cluster *natstest.ProcessCluster) (acked func() uint64, stop func() int) {
-	p, err := publisher.New(t.Context(), publisher.Options{Conn: cluster.Connect(t, nats.ReconnectBufSize(-1))})
+// publishing publishes one event in each such time, until stop is called, which
+// returns when all are acknowledged.
+func publishing(t *testing.T, conn *nats.Conn, each time.Duration) (acked func() uint64, stop func() int) {
+	p, err := publisher.New(t.Context(), publisher.Options{Conn: conn})
 	require.NoError(t, err)
 	t.Cleanup(p.Close)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -116,7 +116,7 @@ func publishing(t *testing.T, cluster *natstest.ProcessCluster) (acked func() ui
 	go func() {
 		n := 0
 		for start := time.Now(); ctx.Err() == nil; {
-			for ; n < int(time.Since(start)/time.Millisecond) && ctx.Err() == nil; n++ {
+			for ; n < int(time.Since(start)/each) && ctx.Err() == nil; n++ {
 				_ = p.Publish(t.Context(), publisher.Event{Topic: topics[n%len(topics)], Data: fmt.Appendf(nil, `{"n":%d}`, n)})
 			}
 			<-time.After(2 * time.Millisecond)
@@ -149,7 +149,7 @@ func TestKills(t *testing.T) {
 		return e
 	}
 	c := &crowd{edges: []*edge{start(true, 65536), start(false, 64)}}
-	acked, stop := publishing(t, cluster)
+	acked, stop := publishing(t, cluster.Connect(t, nats.ReconnectBufSize(-1)), time.Millisecond)
 	for i := range 2 {
 		c.follow(i)
 		c.follow(i, "metric.*")
