@@ -18,7 +18,7 @@ func TestMain(m *testing.M) {
 	natstest.RunNodeIfAsked()
 	cmdtest.RunIfAsked(main)
 	// The command line comes later and wins.
-	_ = flag.Set("test.parallel", "8") // the parallel tests wait more than they work
+	_ = flag.Set("test.parallel", "12") // the parallel tests wait more than they work
 	os.Exit(m.Run())
 }
 
