@@ -129,7 +129,7 @@ func TestSeed_HeartbeatProducer(t *testing.T) {
 			require.Equal(t, "heartbeat", b.Type)
 			beats := float64(time.Since(began)) / float64(interval)
 			assert.Greater(t, beats, float64(i)-0.5, "too early")
-			assert.Less(t, beats, float64(i)+4, "too late, also for a busy machine")
+			assert.Less(t, beats, float64(i)+40, "too late, also for a busy machine")
 			var beat struct {
 				Timestamp time.Time
 				Clients   int
