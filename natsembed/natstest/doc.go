@@ -1,5 +1,6 @@
 // Package natstest gives tests real NATS servers with JetStream: one server, a
-// cluster in the test's process, or a cluster of processes that can be killed.
+// cluster in the test's process, also one whose routes can be cut, or a cluster
+// of processes that can be killed.
 // All of them listen on 127.0.0.1, keep their files in the test's temporary
 // directory and are gone when the test ends.
 //

@@ -19,7 +19,6 @@ import (
 // fail: what is cut loses every byte without a word, and nobody's connection is
 // closed. They are safe for concurrent use.
 type Links struct {
-	tb        testing.TB
 	listeners []net.Listener // in front of each node's routes
 	targets   []string       // where the node itself listens
 	tasks     sync.WaitGroup
@@ -45,7 +44,7 @@ type route struct {
 // StartLinkedCluster is StartCluster with routes that a test can cut.
 func StartLinkedCluster(tb testing.TB, n int) (*Cluster, *Links) {
 	tb.Helper()
-	l := &Links{tb: tb, nodes: map[string]int{}, cut: map[pair]bool{}, routes: map[*route]bool{}}
+	l := &Links{nodes: map[string]int{}, cut: map[pair]bool{}, routes: map[*route]bool{}}
 	opts := clusterOptions(tb, n)
 	var routes []string
 	for _, o := range opts {

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -71,6 +73,37 @@ func TestClusterOutlivesItsLeader(t *testing.T) {
 	c.Restart(leader)
 	assert.EqualValues(t, 1, lastSeq(t, js))
 	assert.Len(t, c.URLs(), 3)
+}
+
+// TestLinkedClusterIsCutAndHealed: what the others store does not reach a node
+// that is cut off until the cut ends.
+func TestLinkedClusterIsCutAndHealed(t *testing.T) {
+	natstest.CheckGoroutines(t)
+	c, links := natstest.StartLinkedCluster(t, 3)
+	js := c.JetStream(t)
+	createStream(t, js, 3)
+	leader := c.StreamLeader("S")
+	cut := (leader + 1) % 3
+	kept := func() uint64 {
+		all, err := c.Node(cut).Embedded().NATS().Jsz(&server.JSzOptions{Account: "$G", Streams: true})
+		require.NoError(t, err)
+		return all.AccountDetails[0].Streams[0].State.LastSeq
+	}
+	others, err := jetstream.New(c.Node(leader).Connect(t, nats.IgnoreDiscoveredServers()))
+	require.NoError(t, err)
+	store := func() {
+		_, err := others.Publish(natstest.Context(t), "s", nil)
+		require.NoError(t, err)
+	}
+	for seq := uint64(1); seq <= 4; seq += 2 { // a cut must hold again after it was healed
+		store()
+		require.Eventually(t, func() bool { return kept() == seq }, natstest.Patience, time.Millisecond)
+		links.Isolate(cut)
+		store()
+		assert.Equal(t, seq, kept())
+		links.Heal()
+		require.Eventually(t, func() bool { return kept() == seq+1 }, natstest.Patience, time.Millisecond)
+	}
 }
 
 func TestProcessClusterOutlivesAKilledLeader(t *testing.T) {
