@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -213,6 +214,9 @@ func (l *Log) MoveOn() (left string, ok bool) {
 
 func (l *Log) request(ctx context.Context) (State, error) {
 	s, err := l.js.Stream(ctx, l.stream)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return State{}, fmt.Errorf("nobody answers for the JetStream stream %s: %w", l.stream, err)
+	}
 	if err != nil {
 		return State{}, fmt.Errorf("JetStream stream %s: %w", l.stream, err)
 	}

@@ -129,8 +129,11 @@ func (r *Reader) connected(ctx context.Context) bool {
 }
 
 // level is that of a reason not to read: one that repeats itself is not told
-// again.
+// again, and one that passes at once is no warning.
 func (r *Reader) level(err error) slog.Level {
+	if errors.Is(err, errDoubt) {
+		return slog.LevelInfo
+	}
 	if said := err.Error(); said != r.said {
 		r.said = said
 		return slog.LevelWarn
