@@ -28,7 +28,12 @@ type Log struct {
 // NewLog starts a server and creates the stream with the changes.
 func NewLog(tb testing.TB, change ...func(*jetstream.StreamConfig)) *Log {
 	tb.Helper()
-	ns := natstest.Start(tb)
+	return NewLogOn(tb, natstest.Start(tb), change...)
+}
+
+// NewLogOn creates the stream, with the changes, by way of a server.
+func NewLogOn(tb testing.TB, ns *natstest.Server, change ...func(*jetstream.StreamConfig)) *Log {
+	tb.Helper()
 	l := &Log{Server: ns, JS: ns.JetStream(tb), tb: tb}
 	l.Create(change...)
 	return l

@@ -31,7 +31,12 @@ type rig struct {
 
 func newRig(t *testing.T, change ...func(*replay.Config)) *rig {
 	t.Helper()
-	r := &rig{Log: feedtest.NewLog(t), t: t}
+	return newRigOn(t, feedtest.NewLog(t), change...)
+}
+
+func newRigOn(t *testing.T, log *feedtest.Log, change ...func(*replay.Config)) *rig {
+	t.Helper()
+	r := &rig{Log: log, t: t}
 	r.line = feedtest.NewLine(t, r.Server)
 	l, err := eventlog.New(r.line.Conn, event.DefaultStream, "test")
 	require.NoError(t, err)

@@ -2,10 +2,14 @@ package replay_test
 
 import (
 	"context"
+	"encoding/json"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -219,6 +223,44 @@ func TestReplayAtTheEndOfTheLog(t *testing.T) {
 	r.Publish(1, "a", 1)
 	rd.readTo(r.ID(7))
 	rd.assertTold("1 a", "2 a", "7 a")
+}
+
+// TestEndThatOnlyTheLeaderKnows: where another server may have removed more than
+// the leader, only the leader's own proves that nothing is left.
+func TestEndThatOnlyTheLeaderKnows(t *testing.T) {
+	t.Parallel()
+	c := natstest.StartCluster(t, 3)
+	r := newRigOn(t, feedtest.NewLogOn(t, c.Node(0), func(cfg *jetstream.StreamConfig) {
+		// Younger than the clocks of two servers may be apart.
+		cfg.Replicas, cfg.MaxAge, cfg.Duplicates = 3, 4*time.Second, time.Second
+	}))
+	var mu sync.Mutex
+	var at []string // the servers of the consumers that were to prove it
+	r.line.In(func(p feedtest.Packet) bool {
+		var made struct {
+			Name    string
+			Cluster struct{ Leader string }
+		}
+		if json.Unmarshal(p.Data, &made) == nil && strings.Contains(made.Name, "_scan_") {
+			mu.Lock()
+			defer mu.Unlock()
+			at = append(at, made.Cluster.Leader)
+		}
+		return true
+	})
+	for range 4 {
+		r.Publish(1, "a", 1)
+		r.Publish(3, "b", 1)
+		s, err := r.JS.Stream(natstest.Context(t), event.DefaultStream)
+		require.NoError(t, err)
+		end := s.CachedInfo().State.LastSeq
+		rd := r.open(end-4, "a")
+		rd.readTo(r.ID(end))
+		rd.assertTold(feedtest.Each("a", end-3, end-3)...)
+		mu.Lock()
+		assert.Equal(t, s.CachedInfo().Cluster.Leader, at[len(at)-1])
+		mu.Unlock()
+	}
 }
 
 // TestCallerMovesOn by other means, forwards or back.
