@@ -18,12 +18,14 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"sluice/functions/cmd/internal/app"
+	"sluice/functions/logging"
 	"sluice/functions/settings"
+	"sluice/functions/signals"
 )
 
 func main() {
-	if err := run(app.UntilSignalled(), os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr); err != nil {
-		fmt.Fprintf(os.Stderr, "edge: %v\n", err)
+	if err := run(signals.Context(), os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr); err != nil {
+		_ = logging.Print(os.Stderr, fmt.Sprintf("edge: %v\n", err))
 		os.Exit(1)
 	}
 }
@@ -37,7 +39,8 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 	if command == "healthcheck" {
 		return healthcheck(ctx, cfg)
 	}
-	log := app.NewLogger(stderr, cfg.Server.LogLevel)
+	log, flush := logging.New(stderr, cfg.Server.LogLevel, logging.Auto)
+	defer flush()
 	conn, err := connect(cfg, log)
 	if err != nil {
 		return err

@@ -15,15 +15,17 @@ import (
 	"sync"
 
 	"sluice/functions/cmd/internal/app"
+	"sluice/functions/logging"
 	"sluice/functions/settings"
+	"sluice/functions/signals"
 	"sluice/natsembed"
 )
 
 const embedded = "(embedded)" // where NATS is
 
 func main() {
-	if err := run(app.UntilSignalled(), os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr); err != nil {
-		fmt.Fprintf(os.Stderr, "local: %v\n", err)
+	if err := run(signals.Context(), os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr); err != nil {
+		_ = logging.Print(os.Stderr, fmt.Sprintf("local: %v\n", err))
 		os.Exit(1)
 	}
 }
@@ -34,7 +36,8 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 	if done || err != nil {
 		return err
 	}
-	log := app.NewLogger(stderr, cfg.Server.LogLevel)
+	log, flush := logging.New(stderr, cfg.Server.LogLevel, logging.Auto)
+	defer flush()
 	server, err := natsembed.Start(ctx, natsembed.Options{
 		StoreDir: cfg.Embedded.StoreDir, Port: cfg.Embedded.NATSPort, Logger: log.With("part", "nats"),
 	})
@@ -57,7 +60,7 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 		if cfg.Embedded.Demo {
 			producer.Go(func() { produce(ctx, server, &cfg.Log, log) })
 		}
-		fmt.Fprint(stdout, banner(cfg, addr, server.URL()))
+		_ = logging.Print(stdout, banner(cfg, addr, server.URL()))
 	}
 	return app.Run(ctx, app.Options{
 		Settings: &cfg.Shared,

@@ -2,34 +2,28 @@
 // a scheduler, a pipe, or by hand. It exits 0 only when every event was
 // acknowledged, prints one JSON line with the account on standard output and
 // logs to standard error. SIGINT, SIGTERM and SIGHUP stop the reading; what was
-// read is still published. A second SIGINT or SIGTERM ends it at once.
+// read is still published. A second SIGINT or SIGTERM ends it at once. It does not
+// depend on who reads what it prints.
 package main
 
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
 	"syscall"
 
+	"sluice/functions/logging"
 	"sluice/functions/settings"
+	"sluice/functions/signals"
 	"sluice/publisher"
 )
 
 func main() {
-	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
-	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
-		ends = append(ends, syscall.SIGHUP)
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), ends...)
-	context.AfterFunc(ctx, func() {
-		signal.Ignore(syscall.SIGHUP) // a terminal that goes away may send it twice
-		stop()                        // any other second signal ends the process at once
-	})
-	os.Exit(run(ctx, os.Args[1:], os.LookupEnv, os.Stdin, os.Stdout, os.Stderr))
+	os.Exit(run(signals.Context(), os.Args[1:], os.LookupEnv, os.Stdin, os.Stdout, os.Stderr))
 }
 
 // run is the whole command and returns its exit code.
@@ -39,25 +33,37 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 	case done:
 		return 0
 	case err != nil:
-		fmt.Fprintf(stderr, "publisher: %v\nRun publisher --help for the settings.\n", err)
+		_ = logging.Print(stderr, fmt.Sprintf("publisher: %v\nRun publisher --help for the settings.\n", err))
 		return 1
 	}
-	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: cfg.Publish.LogLevel}))
+	log, flush := logging.New(stderr, cfg.Publish.LogLevel, logging.Text)
+	defer flush()
 	sum, err := publish(ctx, cfg, stdin, log)
 	if err != nil {
 		log.Error("publisher failed", "err", err)
 	}
-	line, jsonErr := json.Marshal(sum)
-	if jsonErr == nil {
-		_, jsonErr = fmt.Fprintf(stdout, "%s\n", line)
+	said := say(stdout, sum)
+	if said != nil {
+		log.Error("the summary was not written", "err", said)
 	}
-	if jsonErr != nil {
-		log.Error("the summary was not written", "err", jsonErr)
-	}
-	if err != nil || jsonErr != nil {
+	if err != nil || said != nil {
 		return 1
 	}
 	return 0
+}
+
+// say prints the summary. That nobody reads it is no error: what was published is,
+// and is in the record of the run.
+func say(stdout io.Writer, sum publisher.Summary) error {
+	line, err := json.Marshal(sum)
+	if err != nil {
+		return err
+	}
+	err = logging.Print(stdout, string(line)+"\n")
+	if errors.Is(err, syscall.EPIPE) || errors.Is(err, logging.ErrStuck) {
+		return nil
+	}
+	return err
 }
 
 // publish connects and runs the chosen source to its end.

@@ -25,13 +25,15 @@ type process struct {
 	stdout, stderr bytes.Buffer
 }
 
-// startProcess runs stdin by the command line, which has the program as "$0".
-func startProcess(t *testing.T, srv *natstest.Server, sh string) *process {
+// startProcess runs stdin by the command line, which has the program as "$0" and
+// files from descriptor 3 on.
+// The files are its descriptors from 3 on.
+func startProcess(t *testing.T, srv *natstest.Server, sh string, files ...*os.File) *process {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), natstest.Patience)
 	p := &process{cmd: exec.CommandContext(ctx, "sh", "-c", sh+` exec "$0" stdin --topic a`, os.Args[0])}
 	p.cmd.Env = append(os.Environ(), asCommand+"=1", "NATS_URL="+srv.URL())
-	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
+	p.cmd.Stdout, p.cmd.Stderr, p.cmd.ExtraFiles = &p.stdout, &p.stderr, files
 	var err error
 	p.in, err = p.cmd.StdinPipe()
 	require.NoError(t, err)
@@ -61,11 +63,7 @@ func TestSignalStopsTheProcessInGoodOrder(t *testing.T) {
 			require.NoError(t, p.cmd.Process.Signal(sig))
 			require.NoError(t, p.cmd.Wait(), p.stderr.String()) // its standard input is still open
 			assert.Equal(t, uint64(2), result{stdout: p.stdout.String()}.summary(t).Published)
-			kv, err := srv.JetStream(t).KeyValue(t.Context(), event.ProducersBucket)
-			require.NoError(t, err)
-			entry, err := kv.Get(t.Context(), "stdin")
-			require.NoError(t, err)
-			assert.Contains(t, string(entry.Value()), `"state":"ok"`)
+			p.recorded(t, srv, `"state":"ok"`)
 		})
 	}
 }
@@ -102,4 +100,66 @@ func TestHangupEndsNothingUnderNohup(t *testing.T) {
 	require.NoError(t, p.in.Close())
 	require.NoError(t, p.cmd.Wait(), p.stderr.String())
 	assert.Equal(t, uint64(3), result{stdout: p.stdout.String()}.summary(t).Published)
+}
+
+// TestAReaderThatGoesAwayChangesNothing: what is left of the input is published, the
+// run is recorded, and the exit status is the job's.
+func TestAReaderThatGoesAwayChangesNothing(t *testing.T) {
+	for _, tt := range []struct{ name, sh string }{
+		{"of the standard output", `exec >&3;`},
+		{"of both", `exec >&3 2>&3;`},
+		{"both closed from the start", `exec >&- 2>&-;`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			srv := natstest.Start(t)
+			r, w, err := os.Pipe()
+			require.NoError(t, err)
+			require.NoError(t, r.Close())
+			defer w.Close()
+			p := startProcess(t, srv, tt.sh, w)
+			p.publish(t, srv, 1)
+			srv.Stop() // which is logged
+			_, err = fmt.Fprintln(p.in, 2)
+			require.NoError(t, err)
+			srv.Restart()
+			require.NoError(t, p.in.Close())
+			require.NoError(t, p.cmd.Wait(), p.stderr.String())
+			p.recorded(t, srv, `"state":"ok"`)
+		})
+	}
+}
+
+// TestAReaderThatDoesNotReadHoldsTheJobNotUp.
+func TestAReaderThatDoesNotReadHoldsTheJobNotUp(t *testing.T) {
+	srv := natstest.Start(t)
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	defer r.Close()
+	defer w.Close()
+	require.NoError(t, w.SetWriteDeadline(time.Now().Add(100*time.Millisecond)))
+	_, err = io.Copy(w, neverEnding{})
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded) // the pipe is full
+	p := startProcess(t, srv, `exec >&3 2>&3;`, w)
+	p.publish(t, srv, 1)
+	srv.Stop() // which is logged
+	_, err = fmt.Fprintln(p.in, 2)
+	require.NoError(t, err)
+	srv.Restart()
+	require.NoError(t, p.in.Close())
+	require.NoError(t, p.cmd.Wait())
+	p.recorded(t, srv, `"state":"ok"`)
+}
+
+type neverEnding struct{}
+
+func (neverEnding) Read(p []byte) (int, error) { return len(p), nil }
+
+// recorded wants a text in the record of the run.
+func (p *process) recorded(t *testing.T, srv *natstest.Server, text string) {
+	t.Helper()
+	kv, err := srv.JetStream(t).KeyValue(t.Context(), event.ProducersBucket)
+	require.NoError(t, err)
+	entry, err := kv.Get(t.Context(), "stdin")
+	require.NoError(t, err)
+	assert.Contains(t, string(entry.Value()), text)
 }

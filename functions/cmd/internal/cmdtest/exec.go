@@ -61,7 +61,7 @@ func execute(tb testing.TB, env map[string]string, cmd *exec.Cmd) *Process {
 	for name, value := range onAFreePort(env) {
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
-	p := &Process{tb: tb, done: make(chan struct{})}
+	p := &Process{tb: tb, done: make(chan struct{}), exited: make(chan struct{})}
 	stdin, err := cmd.StdinPipe()
 	require.NoError(tb, err)
 	var reading sync.WaitGroup
@@ -75,6 +75,7 @@ func execute(tb testing.TB, env map[string]string, cmd *exec.Cmd) *Process {
 	go func() {
 		defer close(p.done)
 		p.err = cmd.Wait()
+		close(p.exited)
 		reading.Wait()
 	}()
 	tb.Cleanup(func() {
@@ -96,7 +97,7 @@ func (p *Process) read(reading *sync.WaitGroup, from *io.Writer, to *output) *os
 	require.NoError(p.tb, err)
 	*from, p.pipes = w, append(p.pipes, r)
 	reading.Go(func() {
-		_, _ = io.Copy(to, r)
+		_, _ = io.Copy(pausable{&p.pause, to}, r)
 		_ = r.Close()
 	})
 	return w
@@ -108,6 +109,24 @@ func (p *Process) StopReading() {
 	for _, pipe := range p.pipes {
 		_ = pipe.Close()
 	}
+}
+
+// PauseReading stays at the other end of the standard output and error of a process
+// of Exec, and reads nothing, until resume is called.
+func (p *Process) PauseReading() (resume func()) {
+	p.pause.Lock()
+	return sync.OnceFunc(p.pause.Unlock)
+}
+
+type pausable struct {
+	pause *sync.Mutex
+	to    io.Writer
+}
+
+func (w pausable) Write(b []byte) (int, error) {
+	w.pause.Lock()
+	defer w.pause.Unlock()
+	return w.to.Write(b)
 }
 
 // RSS is the memory that a process of Exec holds, in bytes.

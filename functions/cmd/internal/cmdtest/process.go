@@ -31,6 +31,8 @@ type Process struct {
 	signal func(os.Signal)
 	id     int           // the system's, of Exec
 	pipes  []*os.File    // what stdout and stderr are read from, of Exec
+	pause  sync.Mutex    // held while nothing is read from them
+	exited chan struct{} // closed when the process is gone, of Exec; done comes when all is read
 	done   chan struct{} // closed when it has ended, with err
 	err    error
 	stdout output

@@ -48,6 +48,25 @@ func RunSignals(t *testing.T, start func(t *testing.T, env map[string]string) (p
 		sentAway(t, clients)
 		require.NoError(t, p.Wait(), "exit status 0")
 	})
+	t.Run("the reader of the log stays and does not read, then SIGTERM", func(t *testing.T) {
+		t.Parallel()
+		p, _ := start(t, forSignals)
+		clients := listeners(t, p)
+		resume := p.PauseReading()
+		defer resume()
+		long := streamtest.Query{Topics: []string{strings.Repeat("a.", 15) + strings.Repeat("a", 64)}}
+		for i := range 8 {
+			long.Topics = append(long.Topics, strings.Repeat("b", 60)+strconv.Itoa(i))
+		}
+		for range 300 { // of which each end is logged, in more than a pipe holds
+			streamtest.Open(t, p.URL(), long).Close()
+		}
+		p.Terminate()
+		sentAway(t, clients)
+		natstest.Receive(t, p.exited)
+		resume()
+		require.NoError(t, p.Wait(), "exit status 0")
+	})
 	t.Run("the terminal goes away", func(t *testing.T) {
 		t.Parallel()
 		p, _ := start(t, forSignals)

@@ -1,4 +1,6 @@
-package app
+// Package signals is how the commands end: one context for what the system and who
+// started them have to say.
+package signals
 
 import (
 	"context"
@@ -7,14 +9,14 @@ import (
 	"syscall"
 )
 
-// UntilSignalled is a context for the whole command. It ends at SIGTERM, SIGINT
-// or SIGHUP; the second SIGTERM or SIGINT ends the process at once, a second
-// SIGHUP does not: a terminal that goes away sends several. A command that is
-// started with SIGHUP ignored, as by nohup, goes on ignoring it.
+// Context is a context for the whole command. It ends at SIGTERM, SIGINT or SIGHUP;
+// the second SIGTERM or SIGINT ends the process at once, a second SIGHUP does not:
+// a terminal that goes away sends several. A command that is started with SIGHUP
+// ignored, as by nohup, goes on ignoring it.
 //
 // Standard output and error may be closed by who reads them: from then on what
 // is written there is lost, and the process lives on.
-func UntilSignalled() context.Context {
+func Context() context.Context {
 	signal.Ignore(syscall.SIGPIPE) // Go ends a process that gets one from 1 or 2
 	ends := []os.Signal{syscall.SIGTERM, os.Interrupt}
 	if !signal.Ignored(syscall.SIGHUP) {
