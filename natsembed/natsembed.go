@@ -67,6 +67,10 @@ type Options struct {
 	// MaxStore is JetStream's limit in bytes for all files, DefaultMaxStore
 	// when 0.
 	MaxStore int64
+	// SyncAlways has JetStream write each message to the disk (fsync) before it
+	// acknowledges it. Without, it does so every two minutes: what a power cut
+	// then loses was acknowledged.
+	SyncAlways bool
 	// Logger is the logger that gets the server's lines: errors and warnings as
 	// such, all else at debug. Nil for silence.
 	Logger *slog.Logger `json:"-"`
@@ -153,6 +157,7 @@ func (o Options) server() (*server.Options, error) {
 		StoreDir:           o.StoreDir,
 		JetStreamMaxStore:  cmp.Or(o.MaxStore, DefaultMaxStore),
 		JetStreamMaxMemory: maxMemory,
+		SyncAlways:         o.SyncAlways,
 		PingInterval:       pingInterval,
 		MaxPingsOut:        maxPingsOut,
 		NoSigs:             true, // the process handles its signals itself
@@ -215,6 +220,12 @@ func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, error) {
 		return nil, fmt.Errorf("connect to the embedded NATS server: %w", err)
 	}
 	return nc, nil
+}
+
+// SyncsAlways is what JetStream itself says of Options.SyncAlways.
+func (s *Server) SyncsAlways() bool {
+	c := s.ns.JetStreamConfig()
+	return c != nil && c.SyncAlways
 }
 
 // NATS is the NATS server itself, for what this package does not wrap.

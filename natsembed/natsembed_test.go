@@ -5,6 +5,8 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -44,6 +46,11 @@ func TestStart(t *testing.T) {
 		defer nc.Close()
 		assert.True(t, strings.HasPrefix(s.URL(), "nats://127.0.0.1:"), s.URL())
 		assert.Equal(t, natsembed.DefaultName, nc.ConnectedServerName())
+	})
+
+	t.Run("it writes messages to the disk before it acknowledges them where asked", func(t *testing.T) {
+		assert.True(t, start(t, natsembed.Options{StoreDir: t.TempDir(), SyncAlways: true}).SyncsAlways())
+		assert.False(t, start(t, natsembed.Options{StoreDir: t.TempDir()}).SyncsAlways())
 	})
 
 	t.Run("in process only it has no address and still serves JetStream", func(t *testing.T) {
@@ -151,4 +158,21 @@ func TestLog(t *testing.T) {
 	require.NoError(t, err)
 	s.Shutdown()
 	assert.Contains(t, out.String(), `msg="Server is ready" from=nats-server`)
+}
+
+// TestTheLineOfTheShippedFileMakesEachMessageDurable: it is a comment there.
+func TestTheLineOfTheShippedFileMakesEachMessageDurable(t *testing.T) {
+	shipped, err := os.ReadFile("../infra/nats/nats.conf")
+	require.NoError(t, err)
+	for _, name := range []string{"EDGE_PASSWORD", "PUBLISHER_PASSWORD", "OPERATOR_PASSWORD"} {
+		t.Setenv(name, "secret")
+	}
+	const line = "sync_interval: always"
+	for conf, always := range map[string]bool{string(shipped): false, strings.Replace(string(shipped), "# "+line, line, 1): true} {
+		file := filepath.Join(t.TempDir(), "nats.conf")
+		require.NoError(t, os.WriteFile(file, []byte(conf), 0o600))
+		opts, err := server.ProcessConfigFile(file)
+		require.NoError(t, err)
+		assert.Equal(t, always, opts.SyncAlways)
+	}
 }

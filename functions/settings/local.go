@@ -7,9 +7,10 @@ type Local struct {
 	Shared `embed:""`
 
 	Embedded struct {
-		NATSPort int    `name:"nats-port" env:"NATS_PORT" default:"${nats_port}" help:"TCP port of the embedded NATS server on 127.0.0.1, -1 for a free one, 0 for none."`
-		StoreDir string `env:"STORE_DIR" default:".sluice" help:"Directory of JetStream's files."`
-		Demo     bool   `env:"DEMO" default:"true" negatable:"" help:"Publish invented events."`
+		NATSPort   int    `name:"nats-port" env:"NATS_PORT" default:"${nats_port}" help:"TCP port of the embedded NATS server on 127.0.0.1, -1 for a free one, 0 for none."`
+		StoreDir   string `env:"STORE_DIR" default:".sluice" help:"Directory of JetStream's files."`
+		SyncAlways bool   `name:"nats-sync-always" env:"NATS_SYNC_ALWAYS" default:"false" negatable:"" help:"Write each event to the disk (fsync) before it is acknowledged; else every two minutes."`
+		Demo       bool   `env:"DEMO" default:"true" negatable:"" help:"Publish invented events."`
 	} `embed:"" group:"Embedded NATS"`
 }
 

@@ -39,7 +39,8 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 	log, flush := logging.New(stderr, cfg.Server.LogLevel, logging.Auto)
 	defer flush()
 	server, err := natsembed.Start(ctx, natsembed.Options{
-		StoreDir: cfg.Embedded.StoreDir, Port: cfg.Embedded.NATSPort, Logger: log.With("part", "nats"),
+		StoreDir: cfg.Embedded.StoreDir, Port: cfg.Embedded.NATSPort, SyncAlways: cfg.Embedded.SyncAlways,
+		Logger: log.With("part", "nats"),
 	})
 	if err != nil {
 		return err
@@ -60,7 +61,7 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 		if cfg.Embedded.Demo {
 			producer.Go(func() { produce(ctx, server, &cfg.Log, log) })
 		}
-		_ = logging.Print(stdout, banner(cfg, addr, server.URL()))
+		_ = logging.Print(stdout, banner(cfg, addr, server))
 	}
 	return app.Run(ctx, app.Options{
 		Settings: &cfg.Shared,
@@ -75,8 +76,9 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 }
 
 // banner is what to open.
-func banner(cfg *settings.Local, addr net.Addr, nats string) string {
+func banner(cfg *settings.Local, addr net.Addr, server *natsembed.Server) string {
 	base := "http://" + dialable(addr)
+	nats := server.URL()
 	if nats == "" {
 		nats = "inside this process only (NATS_PORT=0)"
 	}
@@ -87,6 +89,9 @@ func banner(cfg *settings.Local, addr net.Addr, nats string) string {
 	store, err := filepath.Abs(cfg.Embedded.StoreDir)
 	if err != nil {
 		store = cfg.Embedded.StoreDir
+	}
+	if server.SyncsAlways() {
+		store += " (each event is on the disk before it is acknowledged)"
 	}
 	return fmt.Sprintf(`Sluice is ready.
 

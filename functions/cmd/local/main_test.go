@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -48,6 +49,8 @@ func TestEverySettingActs(t *testing.T) {
 		"NATS_PORT": testNatsPort,
 		"STORE_DIR": testStoreDir,
 		"DEMO":      testDemo,
+
+		"NATS_SYNC_ALWAYS": testNatsSyncAlways,
 	}, cmdtest.Shared...)
 }
 
@@ -70,6 +73,15 @@ func testStoreDir(t *testing.T) {
 	store := t.TempDir()
 	execute(t, map[string]string{"STORE_DIR": store}).WaitReady()
 	assert.DirExists(t, filepath.Join(store, "jetstream"))
+}
+
+// testNatsSyncAlways: JetStream itself says so.
+func testNatsSyncAlways(t *testing.T) {
+	for value, said := range map[string]bool{"true": true, "false": false} {
+		p := execute(t, map[string]string{"NATS_SYNC_ALWAYS": value})
+		p.Eventually(func() bool { return strings.Contains(p.Stdout(), "Ctrl+C") })
+		assert.Equal(t, said, strings.Contains(p.Stdout(), "each event is on the disk before it is acknowledged"), p.Stdout())
+	}
 }
 
 // testDemo has three events a second, or none among ten heartbeats a second.
