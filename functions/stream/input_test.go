@@ -45,6 +45,7 @@ func TestBadRequests(t *testing.T) {
 			{"not UTF-8", "topic=%ff", "bad_topic"},
 			{"seventeen tokens", "topic=a" + strings.Repeat(".a", 16), "bad_topic"},
 			{"a good one and a bad one", "topic=a&topic=..", "bad_topic"},
+			{"more than 2048 bytes of topics", "topic=a" + strings.Repeat(".a", 15) + strings.Repeat("&topic="+strings.Repeat("b", 64)+"."+strings.Repeat("b", 64), 16), "bad_topic"},
 			{"33 topics", strings.Repeat("topic=a&", 33), "bad_topic"},
 			{"10,000 topics", many.Encode(), "bad_topic"},
 			{"a long topic", "topic=" + strings.Repeat("a", 100_000), "bad_topic"},

@@ -176,5 +176,5 @@ func duration(text string) (time.Duration, error) {
 
 // line is what is kept of the request.
 func (q *request) line(r *http.Request) requestLine {
-	return requestLine{topics: q.Topics.String(), remote: r.RemoteAddr, onEnd: onEnd(r.Context())}
+	return requestLine{topics: q.Topics.Summary(), remote: r.RemoteAddr, onEnd: onEnd(r.Context())}
 }

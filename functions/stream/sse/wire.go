@@ -16,7 +16,10 @@ func (e *Encoder) Event(m wire.Message) ([]byte, wire.Flaw) { return e.Append(ni
 // Gap is part of wire.Wire.
 func (e *Encoder) Gap(before event.ID, g wire.Gap) []byte { return e.AppendGap(nil, before, g) }
 
-// Merge is part of wire.Wire: the blocks are there already.
+// Block is part of wire.Wire: it is there already.
+func (*Encoder) Block(f *wire.Frame) []byte { return f.Block }
+
+// Merge is part of wire.Wire.
 func (e *Encoder) Merge(margin int, frames []wire.Frame) []byte {
 	b := make([]byte, margin, margin+wire.Size(frames)+margin)
 	for i := range frames {
@@ -58,23 +61,16 @@ func (*Encoder) KeepAlive() []byte { return AppendComment(nil) }
 // what the edge itself says is as in the plain one.
 type CloudEvents struct{ *Encoder }
 
-// envelopeRoom is about how much larger an envelope is than a plain block.
-const envelopeRoom = 256
-
 // Event is part of wire.Wire.
 func (c CloudEvents) Event(m wire.Message) ([]byte, wire.Flaw) {
 	return c.AppendCloudEvent(nil, &m)
 }
 
-// Merge is part of wire.Wire: the events are rendered anew.
-func (c CloudEvents) Merge(margin int, frames []wire.Frame) []byte {
-	b := make([]byte, margin, margin+wire.Size(frames)+len(frames)*envelopeRoom+margin)
-	for i := range frames {
-		if f := &frames[i]; f.IsGap() {
-			b = append(b, f.Block...)
-		} else {
-			b, _ = c.AppendCloudEvent(b, f.Message())
-		}
+// Block is part of wire.Wire: events are rendered anew.
+func (c CloudEvents) Block(f *wire.Frame) []byte {
+	if f.IsGap() {
+		return f.Block
 	}
+	b, _ := c.AppendCloudEvent(nil, f.Message())
 	return b
 }

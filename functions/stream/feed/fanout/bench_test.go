@@ -119,7 +119,7 @@ func BenchmarkRingRead(b *testing.B) {
 		idx, _ := f.ring.Locate(position(500))
 		for end, _ := f.ring.Tail(); idx < end; {
 			buf, idx, _, _ = f.ring.Read(buf[:0], idx, end, writeBytes, all)
-			encoder.Merge(0, buf)
+			render(encoder, buf)
 		}
 	}
 }

@@ -130,7 +130,7 @@ func (s *Subscription) writeChunk(c wire.Chunk) error {
 }
 
 func (s *Subscription) writeFrames(frames []wire.Frame) error {
-	if err := s.write(s.view.wire.Merge(0, frames)); err != nil {
+	if err := s.write(render(s.view.wire, frames)); err != nil {
 		return err
 	}
 	s.at.pos = frames[len(frames)-1].ID

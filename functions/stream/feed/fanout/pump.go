@@ -122,10 +122,10 @@ func (s *Subscription) readRing(upTo uint64) error {
 	wanted, looked, took := uint64(len(frames)), next-s.at.idx, time.Since(began)
 	var err error
 	var rest []byte
+	s.wrote(frames) // before it is rendered: what is pending counts as the ring does
 	if len(frames) > 0 {
-		rest, err = s.tryWrite(s.view.wire.Merge(0, frames))
+		rest, err = s.tryWrite(render(s.view.wire, frames))
 	}
-	s.wrote(frames)
 	clear(frames)
 	*buf = frames
 	<-s.fan.readers

@@ -1,14 +1,14 @@
 package fanout
 
 import (
-	"github.com/nats-io/nats-server/v2/server/gsl"
-
+	"sluice/functions/stream/feed/topics"
 	"sluice/functions/stream/feed/wire"
 )
 
 // group is the subscriptions of a shard that get the same bytes.
 type group struct {
 	view
+	form    *form
 	members []*Subscription
 	hits    []int32 // indexes in the batch of the frames that it gets
 }
@@ -24,26 +24,27 @@ func (v view) key() groupKey { return groupKey{v.topics.String(), v.wire} }
 // routes says which groups of a shard get a frame. It belongs to the shard.
 type routes struct {
 	groups map[groupKey]*group
-	match  *gsl.GenericSublist[*group]
-	hit    func(*group) // given to match, made once
+	forms  map[wire.Wire]*form
+	match  topics.Index[*group]
+	hit    func(*group) bool // given to match, made once
 
-	current int32        // index in the batch of the frame that is matched
-	wanted  bool         // some group gets it
-	touched []*group     // that get a frame of the batch
-	picked  []wire.Frame // room for those that one group gets
+	current int32    // index in the batch of the frame that is matched
+	wanted  bool     // some group gets it
+	touched []*group // that get a frame of the batch
 }
 
 func newRoutes() *routes {
-	r := &routes{groups: map[groupKey]*group{}, match: gsl.NewSublist[*group]()}
-	r.hit = func(g *group) {
+	r := &routes{groups: map[groupKey]*group{}, forms: map[wire.Wire]*form{}}
+	r.hit = func(g *group) bool {
 		r.wanted = true
 		if n := len(g.hits); n > 0 && g.hits[n-1] == r.current {
-			return // two topics of the group match
+			return false // two topics of the group match
 		}
 		if len(g.hits) == 0 {
 			r.touched = append(r.touched, g)
 		}
 		g.hits = append(g.hits, r.current)
+		return false
 	}
 	return r
 }
@@ -57,25 +58,24 @@ func (r *routes) route(index int, f *wire.Frame) (wanted bool) {
 			r.hit(g)
 		}
 	} else {
-		r.match.Match(f.Topic, r.hit)
+		r.match.Each(f.Topic, r.hit)
 	}
 	return r.wanted
 }
 
-// each gives every group that gets something its frames of the batch, which it
-// must not keep. Then the next batch can be routed.
-func (r *routes) each(batch []wire.Frame, deliver func(*group, []wire.Frame)) {
+// each gives every group that gets something, with the indexes of its frames in
+// its hits. Then the next batch can be routed.
+func (r *routes) each(deliver func(*group)) {
 	for _, g := range r.touched {
-		picked := r.picked[:0]
-		for _, hit := range g.hits {
-			picked = append(picked, batch[hit])
-		}
-		deliver(g, picked)
-		clear(picked)
-		r.picked, g.hits = picked, g.hits[:0]
+		deliver(g)
+		g.hits = g.hits[:0]
+		g.form.used = true
 	}
 	clear(r.touched)
 	r.touched = r.touched[:0]
+	for _, f := range r.forms {
+		f.forget()
+	}
 }
 
 // share is an equal view that the shard keeps already, so that there is one copy
@@ -92,10 +92,10 @@ func (r *routes) add(sub *Subscription) {
 	key := sub.view.key()
 	g := r.groups[key]
 	if g == nil {
-		g = &group{view: sub.view}
+		g = &group{view: sub.view, form: r.form(sub.view.wire)}
 		r.groups[key] = g
 		for _, filter := range g.topics.Filters() {
-			_ = r.match.Insert(filter, g) // the grammar of topics is stricter than NATS's
+			r.match.Add(filter, g)
 		}
 	}
 	sub.seat.group, sub.seat.slot = g, len(g.members)
@@ -112,8 +112,22 @@ func (r *routes) remove(sub *Subscription) {
 	}
 	delete(r.groups, g.key())
 	for _, filter := range g.topics.Filters() {
-		_ = r.match.Remove(filter, g)
+		r.match.Remove(filter, g)
 	}
+	if g.form.groups--; g.form.groups == 0 {
+		delete(r.forms, g.wire)
+	}
+}
+
+// form is the form of a wire format, for one group more.
+func (r *routes) form(w wire.Wire) *form {
+	f := r.forms[w]
+	if f == nil {
+		f = &form{wire: w}
+		r.forms[w] = f
+	}
+	f.groups++
+	return f
 }
 
 // wheelTicks is into how many parts a heartbeat interval is cut: a member gets

@@ -146,15 +146,16 @@ func (s *shard) deliver(frames []wire.Frame, upTo uint64, pos event.ID) {
 			s.fan.cfg.Metrics.Latency.Observe(time.Since(time.Unix(0, f.Time)).Seconds())
 		}
 	}
-	s.routes.each(frames, func(g *group, picked []wire.Frame) {
-		s.deliverTo(g, picked, span{
-			first: picked[0].Index, upTo: upTo, from: s.pos, pos: pos,
-			events: len(picked), bytes: wire.Size(picked), at: time.Now(),
-		})
+	s.routes.each(func(g *group) {
+		sp := span{first: frames[g.hits[0]].Index, upTo: upTo, from: s.pos, pos: pos, events: len(g.hits), at: time.Now()}
+		for _, hit := range g.hits {
+			sp.bytes += len(frames[hit].Block)
+		}
+		s.deliverTo(g, frames, sp)
 	})
 }
 
-func (s *shard) deliverTo(g *group, picked []wire.Frame, sp span) {
+func (s *shard) deliverTo(g *group, batch []wire.Frame, sp span) {
 	var merged []byte
 	written := 0
 	for _, m := range g.members {
@@ -163,14 +164,14 @@ func (s *shard) deliverTo(g *group, picked []wire.Frame, sp span) {
 			continue
 		}
 		if merged == nil {
-			merged = g.wire.Merge(0, picked)
+			merged = g.form.write(batch, g.hits)
 		}
 		m.deliver(merged, sp)
 		if written++; written%writesAtATime == 0 {
 			runtime.Gosched()
 		}
 	}
-	s.fan.cfg.Metrics.Sent.Add(float64(written * len(picked)))
+	s.fan.cfg.Metrics.Sent.Add(float64(written * sp.events))
 }
 
 // skip gives up frames that the ring lost before the shard came to them: the

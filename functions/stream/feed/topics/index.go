@@ -82,7 +82,7 @@ func (n *node[T]) push(e entry[T]) {
 	below := n.below(token)
 	if below == nil {
 		below = &node[T]{}
-		n.grow(token, below)
+		n.grow(strings.Clone(token), below) // not the whole filter, which may go before the node
 	}
 	below.add(entry[T]{e.value, rest})
 }

@@ -90,3 +90,33 @@ func BenchmarkUselessFilters(b *testing.B) {
 		})
 	}
 }
+
+// nodes is how many there are in the index.
+func nodes[T comparable](n *node[T]) int {
+	all := 1
+	for _, b := range n.few {
+		all += nodes(b.node)
+	}
+	for _, below := range n.next {
+		all += nodes(below)
+	}
+	if n.star != nil {
+		all += nodes(n.star)
+	}
+	return all
+}
+
+// TestAFilterIsKeptWhole: it does not cost a node for each of its tokens, unless
+// it shares them with many others.
+func TestAFilterIsKeptWhole(t *testing.T) {
+	var x Index[int]
+	for i := range 1000 {
+		x.Add(fmt.Sprintf("t%d.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p", i), i)
+	}
+	require.Equal(t, 1+1000, nodes(&x.root))
+	var y Index[int]
+	for i := range most {
+		y.Add(fmt.Sprintf("a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p%d", i), i)
+	}
+	require.Equal(t, 1, nodes(&y.root))
+}

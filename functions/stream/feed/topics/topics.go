@@ -11,8 +11,15 @@ import (
 	"sluice/publisher/event"
 )
 
-// MaxFilters is how many topic filters one request may name.
-const MaxFilters = 32
+const (
+	// MaxFilters is how many topic filters one request may name.
+	MaxFilters = 32
+	// MaxFilterBytes is how long they may be together: so much each client may
+	// have the process keep for as long as it is there.
+	MaxFilterBytes = 2048
+	// summaryBytes is about how much of a set a log record tells.
+	summaryBytes = 256
+)
 
 // Set is a set of topic filters in canonical form: sorted, each once, none
 // covered by another. It is immutable.
@@ -29,10 +36,15 @@ func New(filters ...string) (*Set, error) {
 	if len(filters) > MaxFilters {
 		return nil, fmt.Errorf("%w: %d topics, at most %d are allowed", event.ErrTopic, len(filters), MaxFilters)
 	}
+	bytes := 0
 	for _, f := range filters {
 		if err := event.CheckFilter(f); err != nil {
 			return nil, err
 		}
+		bytes += len(f)
+	}
+	if bytes > MaxFilterBytes {
+		return nil, fmt.Errorf("%w: topics of %d bytes, at most %d are allowed", event.ErrTopic, bytes, MaxFilterBytes)
 	}
 	if len(filters) == 0 {
 		filters = []string{">"}
@@ -50,7 +62,10 @@ func newSet(filters []string) *Set {
 		}
 	}
 	slices.Sort(kept)
-	s := &Set{filters: kept, key: strings.Join(kept, " "), all: kept[0] == ">"}
+	// The key is the set's only copy of its filters: they may be parts of a
+	// request, of which nothing else is to be kept.
+	s := &Set{key: strings.Join(kept, " "), all: kept[0] == ">"}
+	s.filters = strings.Split(s.key, " ")
 	if len(kept) > most {
 		s.many = sync.OnceValue(s.index)
 	}
@@ -69,6 +84,15 @@ func (s *Set) index() *Index[struct{}] {
 
 // String is the canonical form, filters separated by spaces.
 func (s *Set) String() string { return s.key }
+
+// Summary is the canonical form, cut after 256 bytes, with the number of filters
+// where it is cut.
+func (s *Set) Summary() string {
+	if len(s.key) <= summaryBytes {
+		return s.key
+	}
+	return fmt.Sprintf("%s… (%d topics)", s.key[:summaryBytes], len(s.filters))
+}
 
 // Filters are the set's filters in canonical order; they must not be changed.
 func (s *Set) Filters() []string { return s.filters }

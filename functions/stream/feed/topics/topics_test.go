@@ -1,6 +1,7 @@
 package topics
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -98,6 +99,10 @@ func TestNew(t *testing.T) {
 	for i := range many {
 		many[i] = "t" + strings.Repeat("x", i)
 	}
+	long := func(first string) string { // half of what is allowed
+		const token = 64
+		return first + strings.Repeat("x", token-2) + strings.Repeat("."+strings.Repeat("x", token-1), MaxFilterBytes/2/token-1) + "x"
+	}
 	for _, tt := range []struct {
 		name    string
 		filters []string
@@ -108,6 +113,8 @@ func TestNew(t *testing.T) {
 		{"covered ones go", []string{"a.b", "a.*", "a.>", "c"}, "a.> c"},
 		{"as many as allowed", many, strings.Join(many, " ")},
 		{"one too many", append(many, "u"), ""},
+		{"as long as allowed", []string{long("a"), long("b")}, long("a") + " " + long("b")},
+		{"one byte too long", []string{long("a"), long("b"), "c"}, ""},
 		{"a bad one", []string{"a", "..", "b"}, ""},
 		{"an empty one", []string{""}, ""},
 	} {
@@ -121,4 +128,18 @@ func TestNew(t *testing.T) {
 			assert.Equal(t, tt.want, got.String())
 		})
 	}
+}
+
+// TestASummaryIsShort: a log record does not hold all that a client has asked for.
+func TestASummaryIsShort(t *testing.T) {
+	few, err := New("b", "a.*")
+	require.NoError(t, err)
+	assert.Equal(t, "a.* b", few.Summary())
+	var filters []string
+	for i := range MaxFilters {
+		filters = append(filters, fmt.Sprintf("%s%02d", strings.Repeat("x", 30), i))
+	}
+	many, err := New(filters...)
+	require.NoError(t, err)
+	assert.Equal(t, many.String()[:256]+"… (32 topics)", many.Summary())
 }

@@ -17,9 +17,12 @@ type Wire interface {
 	// Gap renders the block of a gap found after the opening. before is the
 	// position just before the next event that the client gets.
 	Gap(before event.ID, g Gap) []byte
-	// Merge renders frames as one write. A frame's Block is as the feed's own
-	// Wire (feed.Config.Wire) made it. margin bytes are left free in front of
-	// the write, and as many of capacity after it.
+	// Block is the block of a frame in this format. The frame's own is as the
+	// feed's Wire (feed.Config.Wire) made it, which gives just that.
+	Block(f *Frame) []byte
+	// Merge joins frames to one write; their Blocks are as Block gives them.
+	// margin bytes are left free in front of the write, and as many of capacity
+	// after it.
 	Merge(margin int, frames []Frame) []byte
 
 	// Open renders the first block of a connection as one write. at is the
