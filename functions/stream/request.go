@@ -34,9 +34,9 @@ const MaxLast = 1 << 20
 // further.
 const minYear, maxYear = 1971, 9999
 
-// wholeSeconds is from which duration on ?since= begins at a whole second: so
+// roundFrom is the duration from which on ?since= begins at a whole second: so
 // those who send the same one share the look-up of its time.
-const wholeSeconds = time.Minute
+const roundFrom = time.Minute
 
 // parse checks the request. Of the starting points only the first one present
 // counts, also if it is bad, in the order header, last_event_id, since, from, last: a
@@ -145,7 +145,7 @@ func since(text string, now time.Time) (time.Time, *access.Refusal) {
 	t := time.Unix(seconds, 0).UTC()
 	if err != nil {
 		if ago, err := duration(text); err == nil && ago >= 0 {
-			if t = now.Add(-ago); ago >= wholeSeconds {
+			if t = now.Add(-ago); ago >= roundFrom {
 				t = t.Truncate(time.Second)
 			}
 			return t, nil
