@@ -34,7 +34,7 @@ func (r *Ring) Read(dst []wire.Frame, from, to uint64, maxBytes int, m Matcher) 
 	}
 	for upTo = from; ; {
 		kept := len(dst)
-		copied, before, after, ok := r.copyOut(dst, upTo, to)
+		copied, before, after, ok := r.copyOut(dst, upTo, to, maxBytes)
 		if !ok {
 			return dst, upTo, pos, upTo > from // what it has lost meanwhile, the next call finds missing
 		}
@@ -53,30 +53,29 @@ func (r *Ring) Read(dst []wire.Frame, from, to uint64, maxBytes int, m Matcher) 
 			upTo++
 			before = f.ID
 		}
-		few := len(copied) < len(dst)+copyFrames
+		none := len(copied) == len(dst)
 		clear(copied[kept:])
 		dst, pos = copied[:kept], after
-		if few || upTo == to {
+		if none || upTo == to {
 			return dst, upTo, pos, true
 		}
 	}
 }
 
-// copyOut appends to dst the next frames below index to. before and after are
-// the positions around them; ok is false when the ring does not go back to
-// index from.
-func (r *Ring) copyOut(dst []wire.Frame, from, to uint64) (frames []wire.Frame, before, after event.ID, ok bool) {
+// copyOut appends to dst the next frames below index to, until their blocks are
+// longer than that many bytes. before and after are the positions around them; ok
+// is false when the ring does not go back to index from.
+func (r *Ring) copyOut(dst []wire.Frame, from, to uint64, bytes int) (frames []wire.Frame, before, after event.ID, ok bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	if from < r.first {
 		return dst, before, after, false
 	}
 	before = r.positionAt(from)
-	for to = min(to, r.next, from+copyFrames); from < to; {
-		begin := from & uint64(len(r.buf)-1)
-		run := r.buf[begin:min(uint64(len(r.buf)), begin+to-from)]
-		dst = append(dst, run...)
-		from += uint64(len(run))
+	for to = min(to, r.next, from+copyFrames); from < to && bytes >= 0; from++ {
+		f := r.at(from)
+		dst = append(dst, *f)
+		bytes -= len(f.Block)
 	}
 	return dst, before, r.positionAt(from), true
 }
