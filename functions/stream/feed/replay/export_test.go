@@ -39,3 +39,6 @@ func (rs *Replays) Take() (release func()) {
 	rs.slots <- struct{}{}
 	return func() { <-rs.slots }
 }
+
+// Rest has the replay rest until then.
+func (r *Replay) Rest(until time.Time) { r.rests = until }

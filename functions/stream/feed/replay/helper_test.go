@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/assert"
@@ -42,7 +43,7 @@ func newRigOn(t *testing.T, log *feedtest.Log, change ...func(*replay.Config)) *
 	require.NoError(t, err)
 	cfg := replay.Config{
 		Log: l, Wire: feedtest.Wire{}, Concurrency: 2, Metrics: metrics.New(prometheus.NewRegistry()),
-		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)), Owe: restless,
 	}
 	for _, c := range change {
 		c(&cfg)
@@ -51,10 +52,14 @@ func newRigOn(t *testing.T, log *feedtest.Log, change ...func(*replay.Config)) *
 	return r
 }
 
+// restless never rests.
+func restless(time.Duration) time.Time { return time.Time{} }
+
 // pure are replays that never ask NATS.
 func pure() *replay.Replays {
 	return replay.New(replay.Config{
 		Wire: feedtest.Wire{}, Concurrency: 1, Metrics: metrics.New(prometheus.NewRegistry()), Logger: slog.New(slog.DiscardHandler),
+		Owe: restless,
 	})
 }
 

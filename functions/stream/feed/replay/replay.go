@@ -46,6 +46,8 @@ type Config struct {
 	Concurrency int       // chunks under way at once
 	Metrics     *metrics.Metrics
 	Logger      *slog.Logger
+	// Owe notes time spent on what nobody wanted, and returns until when to rest.
+	Owe func(vain time.Duration) (until time.Time)
 }
 
 // Replays bounds the replays of a process. It is safe for concurrent use.
@@ -94,6 +96,7 @@ type Replay struct {
 
 	bytes int       // bound of the next chunk
 	given time.Time // when the last chunk was given; zero when that says nothing
+	rests time.Time // until when it rests
 }
 
 // Open begins a replay; it asks NATS for nothing. The caller closes it.
@@ -132,6 +135,15 @@ func (r *Replay) Next(ctx context.Context, after event.ID) (wire.Chunk, error) {
 	return c, nil
 }
 
+// owe has the replay rest for the part of a fetch that was in vain: where topics
+// overlap the consumer delivers more than them (topics.Set.Subjects), at worst the
+// whole log. That there is nothing costs little: NATS finds it in its index.
+func (r *Replay) owe(took time.Duration, delivered, frames int) {
+	if vain := delivered - frames; vain > 0 {
+		r.rests = r.Owe(took * time.Duration(vain) / time.Duration(delivered))
+	}
+}
+
 // pace sizes the next chunk by how fast the last one was taken.
 func (r *Replay) pace() {
 	if r.given.IsZero() {
@@ -143,11 +155,17 @@ func (r *Replay) pace() {
 	r.given = time.Time{}
 }
 
-// slot waits for a place among the replays, for warmEvery at most; if ok Next
-// gives it back.
+// slot waits for the end of its rest and for a place among the replays, for
+// warmEvery at most; if ok Next gives it back.
 func (r *Replay) slot(ctx context.Context) (ok bool, err error) {
 	warm := time.NewTimer(warmEvery)
 	defer warm.Stop()
+	if rest := time.Until(r.rests); rest > warmEvery {
+		wait(ctx, warmEvery)
+		return false, context.Cause(ctx)
+	} else if wait(ctx, rest); ctx.Err() != nil {
+		return false, context.Cause(ctx)
+	}
 	select {
 	case <-ctx.Done():
 		return false, context.Cause(ctx)
@@ -163,6 +181,7 @@ func (r *Replay) slot(ctx context.Context) (ok bool, err error) {
 // has a gap where events may have been removed before they were read.
 func (r *Replay) fetch(ctx context.Context) (c wire.Chunk, pause time.Duration, err error) {
 	r.Metrics.Chunks.Inc()
+	began := time.Now()
 	msgs, more, err := r.pull(ctx)
 	server := ""
 	if r.consumer != nil {
@@ -190,6 +209,7 @@ func (r *Replay) fetch(ctx context.Context) (c wire.Chunk, pause time.Duration, 
 		return c, 0, nil
 	}
 	r.drained = !more
+	r.owe(time.Since(began), len(msgs), len(c.Frames))
 	return c, 0, nil
 }
 

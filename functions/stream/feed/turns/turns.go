@@ -39,7 +39,7 @@ func (t *Turns) Total() time.Duration {
 // Pay waits for the pause that work of that time costs, behind the pauses of
 // those who pay already. An error is the end of ctx.
 func (t *Turns) Pay(ctx context.Context, work time.Duration) error {
-	wait := t.add(work)
+	wait := time.Until(t.Add(work))
 	if wait < least {
 		return context.Cause(ctx)
 	}
@@ -53,8 +53,9 @@ func (t *Turns) Pay(ctx context.Context, work time.Duration) error {
 	}
 }
 
-// add notes a piece of work, and returns how long its pause has to last from now.
-func (t *Turns) add(work time.Duration) time.Duration {
+// Add notes a piece of work, and returns until when its pause lasts, for those who
+// wait for something else meanwhile too.
+func (t *Turns) Add(work time.Duration) (until time.Time) {
 	now := time.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -63,5 +64,5 @@ func (t *Turns) add(work time.Duration) time.Duration {
 	}
 	t.paid = t.paid.Add(Pause * work)
 	t.total += work
-	return t.paid.Sub(now)
+	return t.paid
 }
