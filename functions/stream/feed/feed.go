@@ -58,7 +58,7 @@ func New(cfg Config) (*Feed, error) {
 	}
 	f.replays = replay.New(replay.Config{
 		Log: log, Wire: cfg.Wire, Concurrency: cfg.ReplayConcurrency, Metrics: f.metrics, Logger: cfg.Logger,
-		Owe: f.turns.Add,
+		Turns: f.turns,
 	})
 	f.fanout = fanout.New(fanout.Config{
 		Limits: fanout.Limits{Msgs: cfg.PendingMsgs, Bytes: cfg.PendingBytes}, Ring: f.ring, Wire: cfg.Wire,

@@ -28,7 +28,7 @@ var knows = map[string]struct {
 	"metrics":  {rooms: []string{"wire"}},
 	"ring":     {rooms: []string{"wire"}},
 	"eventlog": {rooms: []string{"wire"}, nats: true},
-	"replay":   {rooms: []string{"eventlog", "metrics", "topics", "wire"}},
+	"replay":   {rooms: []string{"eventlog", "metrics", "topics", "turns", "wire"}},
 	"reader":   {rooms: []string{"eventlog", "metrics", "ring", "wire"}},
 	"fanout":   {rooms: []string{"metrics", "ring", "topics", "wire"}},
 	".":        {rooms: []string{"eventlog", "fanout", "metrics", "reader", "replay", "ring", "topics", "turns", "wire"}, nats: true},

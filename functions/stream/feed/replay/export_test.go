@@ -5,6 +5,7 @@ import (
 
 	"sluice/functions/stream/feed/eventlog"
 	"sluice/functions/stream/feed/topics"
+	"sluice/functions/stream/feed/turns"
 	"sluice/functions/stream/feed/wire"
 	"sluice/publisher/event"
 )
@@ -41,4 +42,4 @@ func (rs *Replays) Take() (release func()) {
 }
 
 // Rest has the replay rest until then.
-func (r *Replay) Rest(until time.Time) { r.rests = until }
+func (r *Replay) Rest(until time.Time) { r.debt = turns.Debt{Until: until} }

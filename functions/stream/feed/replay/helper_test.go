@@ -4,7 +4,6 @@ import (
 	"log/slog"
 	"os"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/assert"
@@ -15,6 +14,7 @@ import (
 	"sluice/functions/stream/feed/metrics"
 	"sluice/functions/stream/feed/replay"
 	"sluice/functions/stream/feed/topics"
+	"sluice/functions/stream/feed/turns"
 	"sluice/functions/stream/feed/wire"
 	"sluice/natsembed/natstest"
 	"sluice/publisher/event"
@@ -43,7 +43,7 @@ func newRigOn(t *testing.T, log *feedtest.Log, change ...func(*replay.Config)) *
 	require.NoError(t, err)
 	cfg := replay.Config{
 		Log: l, Wire: feedtest.Wire{}, Concurrency: 2, Metrics: metrics.New(prometheus.NewRegistry()),
-		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)), Owe: restless,
+		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)), Turns: &turns.Turns{},
 	}
 	for _, c := range change {
 		c(&cfg)
@@ -52,14 +52,11 @@ func newRigOn(t *testing.T, log *feedtest.Log, change ...func(*replay.Config)) *
 	return r
 }
 
-// restless never rests.
-func restless(time.Duration) time.Time { return time.Time{} }
-
 // pure are replays that never ask NATS.
 func pure() *replay.Replays {
 	return replay.New(replay.Config{
 		Wire: feedtest.Wire{}, Concurrency: 1, Metrics: metrics.New(prometheus.NewRegistry()), Logger: slog.New(slog.DiscardHandler),
-		Owe: restless,
+		Turns: &turns.Turns{},
 	})
 }
 

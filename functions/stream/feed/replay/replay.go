@@ -9,6 +9,7 @@ import (
 	"sluice/functions/stream/feed/eventlog"
 	"sluice/functions/stream/feed/metrics"
 	"sluice/functions/stream/feed/topics"
+	"sluice/functions/stream/feed/turns"
 	"sluice/functions/stream/feed/wire"
 	"sluice/publisher/event"
 )
@@ -46,8 +47,7 @@ type Config struct {
 	Concurrency int       // chunks under way at once
 	Metrics     *metrics.Metrics
 	Logger      *slog.Logger
-	// Owe notes time spent on what nobody wanted, and returns until when to rest.
-	Owe func(vain time.Duration) (until time.Time)
+	Turns       *turns.Turns // who reads what nobody wants rests for it
 }
 
 // Replays bounds the replays of a process. It is safe for concurrent use.
@@ -94,9 +94,9 @@ type Replay struct {
 	last     eventlog.Stored    // of the last event that was read
 	leader   string             // where the next consumer must be; "" for anywhere
 
-	bytes int       // bound of the next chunk
-	given time.Time // when the last chunk was given; zero when that says nothing
-	rests time.Time // until when it rests
+	bytes int        // bound of the next chunk
+	given time.Time  // when the last chunk was given; zero when that says nothing
+	debt  turns.Debt // for what it has read in vain; it rests until that is paid
 }
 
 // Open begins a replay; it asks NATS for nothing. The caller closes it.
@@ -140,7 +140,7 @@ func (r *Replay) Next(ctx context.Context, after event.ID) (wire.Chunk, error) {
 // whole log. That there is nothing costs little: NATS finds it in its index.
 func (r *Replay) owe(took time.Duration, delivered, frames int) {
 	if vain := delivered - frames; vain > 0 {
-		r.rests = r.Owe(took * time.Duration(vain) / time.Duration(delivered))
+		r.debt = r.Turns.Owe(took * time.Duration(vain) / time.Duration(delivered))
 	}
 }
 
@@ -160,7 +160,7 @@ func (r *Replay) pace() {
 func (r *Replay) slot(ctx context.Context) (ok bool, err error) {
 	warm := time.NewTimer(warmEvery)
 	defer warm.Stop()
-	if rest := time.Until(r.rests); rest > warmEvery {
+	if rest := time.Until(r.debt.Until); rest > warmEvery {
 		wait(ctx, warmEvery)
 		return false, context.Cause(ctx)
 	} else if wait(ctx, rest); ctx.Err() != nil {
@@ -351,7 +351,10 @@ func (r *Replay) unpark() {
 }
 
 // Close deletes the consumer.
-func (r *Replay) Close() { r.close() }
+func (r *Replay) Close() {
+	r.debt.Forgive()
+	r.close()
+}
 
 func (r *Replay) close() {
 	r.unpark()

@@ -2,24 +2,30 @@
 // client can make and which gives it nothing, such as looking through the log for
 // topics that are not there. Whoever has done a piece of it pays with a pause,
 // and the pauses of all who pay come one after the other: so however many they
-// are, all together work for 1/Pause of the time of one processor, and who comes
-// last waits for those before it, not for their whole work.
+// are, all together work for a quarter of the time of the processors, and who
+// comes last waits for those before it, not for their whole work.
 //
 // Pay blocks; it holds no lock meanwhile.
 package turns
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"time"
 )
 
 const (
-	// Pause is how often the time of a piece of work its pause lasts.
-	Pause = 4
+	// share is what part of the processors all together may take: a quarter.
+	share = 4
 	// least is the shortest pause that is worth a timer; shorter ones add up.
 	least = time.Millisecond
 )
+
+// Pause is how long the pause for a piece of work lasts.
+func Pause(work time.Duration) time.Duration {
+	return share * work / time.Duration(runtime.GOMAXPROCS(0))
+}
 
 // Turns are those of a process. The zero value is ready; it is safe for
 // concurrent use.
@@ -39,7 +45,8 @@ func (t *Turns) Total() time.Duration {
 // Pay waits for the pause that work of that time costs, behind the pauses of
 // those who pay already. An error is the end of ctx.
 func (t *Turns) Pay(ctx context.Context, work time.Duration) error {
-	wait := time.Until(t.Add(work))
+	debt := t.Owe(work)
+	wait := time.Until(debt.Until)
 	if wait < least {
 		return context.Cause(ctx)
 	}
@@ -47,22 +54,42 @@ func (t *Turns) Pay(ctx context.Context, work time.Duration) error {
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
+		debt.Forgive()
 		return context.Cause(ctx)
 	case <-timer.C:
 		return nil
 	}
 }
 
-// Add notes a piece of work, and returns until when its pause lasts, for those who
-// wait for something else meanwhile too.
-func (t *Turns) Add(work time.Duration) (until time.Time) {
+// Debt is a pause that is to be made.
+type Debt struct {
+	Until time.Time // it lasts until then
+
+	turns *Turns
+	pause time.Duration // its own part
+}
+
+// Owe notes a piece of work for those who do more than wait for their pause.
+func (t *Turns) Owe(work time.Duration) Debt {
+	d := Debt{turns: t, pause: Pause(work)}
 	now := time.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.paid.Before(now) {
 		t.paid = now
 	}
-	t.paid = t.paid.Add(Pause * work)
+	t.paid = t.paid.Add(d.pause)
 	t.total += work
-	return t.paid
+	d.Until = t.paid
+	return d
+}
+
+// Forgive is for who leaves before it has paid: else clients that come and go
+// would have those who stay wait for all their pauses.
+func (d Debt) Forgive() {
+	if left := min(d.pause, time.Until(d.Until)); left > 0 {
+		d.turns.mu.Lock()
+		defer d.turns.mu.Unlock()
+		d.turns.paid = d.turns.paid.Add(-left)
+	}
 }

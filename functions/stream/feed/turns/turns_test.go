@@ -35,8 +35,8 @@ func TestAllTogetherTakeABoundedPart(t *testing.T) {
 			assert.Equal(t, work, all.Total())
 			took := time.Since(began)
 			// The last pause may be too short to be waited for.
-			assert.GreaterOrEqual(t, took, turns.Pause*work-time.Millisecond, "%d workers", workers)
-			assert.LessOrEqual(t, took, (turns.Pause+1)*work+time.Millisecond, "%d workers", workers)
+			assert.GreaterOrEqual(t, took, turns.Pause(work)-time.Millisecond, "%d workers", workers)
+			assert.LessOrEqual(t, took, turns.Pause(work)+work+time.Millisecond, "%d workers", workers)
 		})
 	}
 }
@@ -59,7 +59,7 @@ func TestTurnsAreFair(t *testing.T) {
 		time.Sleep(time.Second)
 		began := time.Now()
 		require.NoError(t, all.Pay(t.Context(), piece))
-		assert.LessOrEqual(t, time.Since(began), (others+1)*turns.Pause*piece)
+		assert.LessOrEqual(t, time.Since(began), (others+1)*turns.Pause(piece))
 		cancel()
 		group.Wait()
 	})
@@ -87,5 +87,30 @@ func TestALittleWorkIsFree(t *testing.T) {
 			require.NoError(t, all.Pay(t.Context(), time.Microsecond))
 		}
 		assert.Zero(t, time.Since(began))
+	})
+}
+
+// TestWhoLeavesOwesNothing: a thousand who work and go at once, however much they
+// work, have nobody who stays wait.
+func TestWhoLeavesOwesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const piece = 10 * time.Millisecond
+		var all turns.Turns
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		for range 1000 {
+			require.ErrorIs(t, all.Pay(gone, piece), context.Canceled)
+		}
+		began := time.Now()
+		require.NoError(t, all.Pay(t.Context(), piece))
+		assert.Equal(t, turns.Pause(piece), time.Since(began))
+
+		// Who has paid in part is forgiven the rest.
+		half := all.Owe(piece)
+		time.Sleep(turns.Pause(piece) / 2)
+		half.Forgive()
+		began = time.Now()
+		require.NoError(t, all.Pay(t.Context(), piece))
+		assert.Equal(t, turns.Pause(piece), time.Since(began))
 	})
 }
