@@ -1,0 +1,3 @@
+import "event-source-polyfill"; // sets EventSourcePolyfill
+
+export default (url, kit) => kit.listen(new globalThis.EventSourcePolyfill(url));

@@ -1,0 +1,1 @@
+export default (url, kit) => kit.listen(new EventSource(url));
