@@ -114,15 +114,59 @@ func TestAQuietStreamOutlivesWhatEndsItsConnection(t *testing.T) {
 	}
 }
 
+// TestTheConnectionThatIsStillForLongestMakesRoom, and none that carries a stream,
+// over HTTP/1.1 or HTTP/2.
+func TestTheConnectionThatIsStillForLongestMakesRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := defaults(t)
+		cfg.Server.MaxConnections = 3
+		network := serve(t, app.NewServer(cfg, streaming(func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusOK)
+			_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
+			<-r.Context().Done()
+		})))
+		connect := func(sent string) net.Conn {
+			conn, err := network.dial(t.Context(), "", "")
+			require.NoError(t, err)
+			t.Cleanup(func() { _ = conn.Close() })
+			go func() { _, _ = io.WriteString(conn, sent) }()
+			go func() { _, _ = io.Copy(io.Discard, conn) }() // both end with the connection
+			synctest.Wait()
+			return conn
+		}
+		isOpen := func(conn net.Conn) bool {
+			err := conn.SetDeadline(time.Time{}) // fails once the other end is closed
+			return err == nil
+		}
+		streams := []net.Conn{connect("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), connect(h2cPreface + h2cRequest)}
+		var still []net.Conn
+		for range 5 {
+			still = append(still, connect(""))
+			<-time.After(time.Millisecond)
+		}
+		for i, conn := range still {
+			assert.Equal(t, i >= 2, isOpen(conn), "%d", i)
+		}
+		for _, conn := range streams {
+			assert.True(t, isOpen(conn))
+		}
+	})
+}
+
 // dial is a connection to a server of its own.
 func dial(t *testing.T, handler func(streams func(http.Handler) http.Handler) http.Handler) net.Conn {
 	t.Helper()
-	srv := app.NewServer(defaults(t), handler)
-	network := make(pipes)
-	go func() { assert.ErrorIs(t, srv.Serve(network), http.ErrServerClosed) }()
-	t.Cleanup(func() { _ = srv.Close() })
-	conn, err := network.dial(t.Context(), "", "")
+	conn, err := serve(t, app.NewServer(defaults(t), handler)).dial(t.Context(), "", "")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	return conn
+}
+
+// serve is a network with the server, which ends with the test.
+func serve(t *testing.T, srv *http.Server) pipes {
+	t.Helper()
+	network := make(pipes)
+	go func() { assert.ErrorIs(t, srv.Serve(network), http.ErrServerClosed) }()
+	t.Cleanup(func() { _ = srv.Close() })
+	return network
 }

@@ -90,9 +90,7 @@ func defaults(t *testing.T) *settings.Shared {
 // ends all.
 func open(t *testing.T, h2c bool, srv *http.Server) *bufio.Reader {
 	t.Helper()
-	network := make(pipes)
-	go func() { assert.ErrorIs(t, srv.Serve(network), http.ErrServerClosed) }()
-	t.Cleanup(func() { _ = srv.Close() })
+	network := serve(t, srv)
 	transport := &http.Transport{Protocols: new(http.Protocols), DialContext: network.dial}
 	transport.Protocols.SetHTTP1(!h2c)
 	transport.Protocols.SetUnencryptedHTTP2(h2c)
