@@ -20,6 +20,9 @@ const (
 	share = 4
 	// least is the shortest pause that is worth a timer; shorter ones add up.
 	least = time.Millisecond
+	// most is for how much one piece counts: what takes longer has waited, for
+	// NATS in an election or for a busy machine, and that is nobody's debt.
+	most = 200 * time.Millisecond
 )
 
 // Pause is how long the pause for a piece of work lasts.
@@ -71,6 +74,7 @@ type Debt struct {
 
 // Owe notes a piece of work for those who do more than wait for their pause.
 func (t *Turns) Owe(work time.Duration) Debt {
+	work = min(work, most)
 	d := Debt{turns: t, pause: Pause(work)}
 	now := time.Now()
 	t.mu.Lock()

@@ -78,6 +78,17 @@ func TestAPauseEndsWithItsContext(t *testing.T) {
 	})
 }
 
+// TestALongWaitIsNobodysDebt: a piece that took an election's time does not have
+// all others wait for a multiple of it.
+func TestALongWaitIsNobodysDebt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var all turns.Turns
+		began := time.Now()
+		require.NoError(t, all.Pay(t.Context(), time.Hour))
+		assert.Equal(t, turns.Pause(200*time.Millisecond), time.Since(began))
+	})
+}
+
 // TestALittleWorkIsFree: nobody waits for a timer because of it.
 func TestALittleWorkIsFree(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
