@@ -3,9 +3,9 @@ package stream_test
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,10 +35,10 @@ type visit struct {
 func TestReplicasRemoveByTheirOwnClocks(t *testing.T) {
 	natstest.CheckGoroutines(t)
 	const (
-		maxAge  = time.Second
-		lasting = 5 * time.Second
-		atOnce  = 8
-		pace    = 4 * time.Millisecond
+		maxAge = time.Second
+		visits = 400
+		atOnce = 8
+		pace   = 4 * time.Millisecond
 	)
 	cluster := natstest.StartCluster(t, 3)
 	log := streamtest.NewLog(t, cluster.JetStream(t), func(c *jetstream.StreamConfig) {
@@ -48,7 +48,17 @@ func TestReplicasRemoveByTheirOwnClocks(t *testing.T) {
 	looker, err := eventlog.New(cluster.Connect(t), event.DefaultStream, "looker")
 	require.NoError(t, err)
 
-	var last atomic.Uint64
+	var mu sync.Mutex
+	var times []time.Time // when the sequences from 1 on were stored
+	stored := func(ago time.Duration) (cursor, end uint64) {
+		mu.Lock()
+		defer mu.Unlock()
+		if len(times) == 0 || time.Since(times[0]) < 2*maxAge {
+			return 0, 0 // nothing is removed yet
+		}
+		i, _ := slices.BinarySearchFunc(times, time.Now().Add(-ago), time.Time.Compare)
+		return uint64(i), uint64(len(times))
+	}
 	run := func(v *visit) {
 		c, err := streamtest.Connect(edge.URL, streamtest.Query{Topics: v.filters, LastID: log.ID(v.cursor)})
 		if v.err = err; err != nil {
@@ -71,23 +81,20 @@ func TestReplicasRemoveByTheirOwnClocks(t *testing.T) {
 		}
 	}
 	var clients sync.WaitGroup
-	visits := make([][]*visit, atOnce)
-	began := time.Now()
-	for i := range visits {
+	all := make([][]*visit, atOnce)
+	for i := range all {
 		clients.Go(func() {
 			filters := [][]string{nil, {"a"}, {"a", "b"}}[i%3]
-			for time.Since(began) < lasting {
+			for len(all[i]) < visits/atOnce {
 				// As old as the log keeps events, more or less.
-				kept := uint64(maxAge / pace)
-				old := kept - kept/4 + rand.Uint64N(kept/2)
-				end := last.Load()
-				if end < old {
+				cursor, end := stored(maxAge*3/4 + rand.N(maxAge/2))
+				if cursor == 0 || cursor == end {
 					time.Sleep(pace)
 					continue
 				}
-				v := &visit{cursor: end - old, end: end, filters: filters}
+				v := &visit{cursor: cursor, end: end, filters: filters}
 				run(v)
-				visits[i] = append(visits[i], v)
+				all[i] = append(all[i], v)
 				if v.err != nil {
 					return
 				}
@@ -106,13 +113,17 @@ func TestReplicasRemoveByTheirOwnClocks(t *testing.T) {
 		case <-ended:
 			going = false
 		case <-ticks.C:
-			last.Store(log.Publish([]string{"a", "b", "c"}[rand.IntN(3)]).Seq)
+			seq := log.Publish([]string{"a", "b", "c"}[rand.IntN(3)]).Seq
+			mu.Lock()
+			require.EqualValues(t, len(times)+1, seq)
+			times = append(times, time.Now())
+			mu.Unlock()
 		}
 	}
 
 	total, gaps := 0, 0
-	for _, all := range visits {
-		for _, v := range all {
+	for _, of := range all {
+		for _, v := range of {
 			total++
 			gaps += len(v.firsts)
 			require.NoError(t, v.err, "from %d", v.cursor)
