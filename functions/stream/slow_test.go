@@ -82,6 +82,7 @@ func TestSlowClientWithinItsLimits(t *testing.T) {
 					o.Feed.RingEvents = ring
 					o.Feed.PendingMsgs, o.Feed.PendingBytes = 10_000, 64<<20
 					o.Feed.HeartbeatInterval = 64 * time.Millisecond
+					o.Stream.StallTimeout = natstest.Patience // publishing takes long on a busy machine
 				})
 				c := r.open(t, streamtest.Query{Topics: []string{"a", "b"}})
 				beside := r.live(t, "b")
