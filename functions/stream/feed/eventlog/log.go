@@ -44,7 +44,6 @@ type State struct {
 	MaxAge   time.Duration // what is older is removed; 0 keeps it
 	// Compacted: it keeps only the newest events of each subject.
 	Compacted bool
-	Full      bool // at its limits of size, or nearly: what comes removes what is old
 }
 
 // Position is the position of a sequence in this log.
@@ -235,7 +234,6 @@ func (l *Log) request(ctx context.Context) (State, error) {
 		Epoch: epoch, FirstSeq: info.State.FirstSeq, LastSeq: info.State.LastSeq, FirstTime: info.State.FirstTime,
 		Compacted: event.IsCompacted(&info.Config),
 		Time:      info.TimeStamp, Replicas: info.Config.Replicas, MaxAge: info.Config.MaxAge,
-		Full: full(int64(info.State.Msgs)+lead, info.Config.MaxMsgs) || full(int64(info.State.Bytes), info.Config.MaxBytes*fullShare/100),
 	}
 	if state.Time.IsZero() {
 		state.Time = time.Now() // a server before 2.10 does not say
@@ -245,9 +243,3 @@ func (l *Log) request(ctx context.Context) (State, error) {
 	}
 	return state, nil
 }
-
-// fullShare is from how much of its bytes on a log is full, in percent.
-const fullShare = 90
-
-// full compares with a limit, which is none below 1.
-func full(is, limit int64) bool { return limit > 0 && is >= limit }

@@ -11,7 +11,7 @@ const (
 	// skew is how far the clocks of the servers may be apart.
 	skew = 5 * time.Second
 	// lead is how many events a follower may be ahead of its leader in what
-	// both have to do to their stores.
+	// both have to do to their stores, when it is not their age that says so.
 	lead = 1000
 )
 
@@ -56,10 +56,18 @@ func (s State) Judge(j Jump) Verdict {
 			return Lost
 		}
 		return Harmless
-	case s.FirstSeq > from, s.Full && from < s.FirstSeq+lead, s.MaxAge > 0 && !s.young(j.Since):
+	case s.FirstSeq > from, s.nearStart(from, j.Since), s.MaxAge > 0 && !s.young(j.Since):
 		return Doubtful
 	}
 	return Harmless
+}
+
+// nearStart reports whether what follows is so near to the leader's first event
+// that another server may lack it for good: under limits that held before and do
+// not hold now, that one may have removed a little more.
+func (s State) nearStart(from uint64, since time.Time) bool {
+	hasRemoved := s.FirstSeq > 1
+	return from < s.FirstSeq+lead || hasRemoved && !since.After(s.FirstTime.Add(skew))
 }
 
 // young reports whether no server can have removed by age what was stored at t

@@ -10,7 +10,7 @@ import (
 	"sluice/publisher/event"
 )
 
-// TestJudge has jumps from 10 to 20 that a consumer at server b has made.
+// TestJudge has jumps from 2010 to 2020 that a consumer at server b has made.
 func TestJudge(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1e9, 0)
@@ -28,7 +28,7 @@ func TestJudge(t *testing.T) {
 	}
 	leads := func(s *eventlog.State) { s.Leader = "b" }
 	forEver := func(s *eventlog.State) { s.MaxAge = 0 }
-	full := func(s *eventlog.State) { s.Full = true }
+	younger := func(s *eventlog.State) { s.FirstTime = ago(time.Minute) }
 	for _, tt := range []struct {
 		name  string
 		log   eventlog.State
@@ -36,31 +36,32 @@ func TestJudge(t *testing.T) {
 		want  eventlog.Verdict
 	}{
 		{"one server, which has it all", one(1), time.Time{}, eventlog.Harmless},
-		{"one server, which has it just", one(11), time.Time{}, eventlog.Harmless},
-		{"one server, which has not all", one(12), time.Time{}, eventlog.Lost},
-		{"one server, which has nothing of it", one(20), time.Time{}, eventlog.Lost},
-		{"one server, which has gone on", one(99), time.Time{}, eventlog.Lost},
-		{"the leader has nothing of it", three(20), ago(0), eventlog.Lost},
-		{"the leader has some of it", three(15), ago(0), eventlog.Doubtful},
+		{"one server, which has it just", one(2011), time.Time{}, eventlog.Harmless},
+		{"one server, which has not all", one(2012), time.Time{}, eventlog.Lost},
+		{"one server, which has nothing of it", one(2020), time.Time{}, eventlog.Lost},
+		{"one server, which has gone on", one(2099), time.Time{}, eventlog.Lost},
+		{"the leader has nothing of it", three(2020), ago(0), eventlog.Lost},
+		{"the leader has some of it", three(2015), ago(0), eventlog.Doubtful},
 		{"all is young", three(1), ago(time.Hour - 6*time.Second), eventlog.Harmless},
 		{"it may be old", three(1), ago(time.Hour - 5*time.Second), eventlog.Doubtful},
 		{"it is not known how old it is", three(1), time.Time{}, eventlog.Doubtful},
-		{"all that the log holds is young", three(1, func(s *eventlog.State) { s.FirstTime = ago(time.Minute) }), time.Time{}, eventlog.Harmless},
+		{"all that the log holds is young", three(1, younger), time.Time{}, eventlog.Harmless},
+		{"all is young, and it was near the start when that was older", three(2, younger), ago(55 * time.Second), eventlog.Doubtful},
+		{"the same, a little later", three(2, younger), ago(55*time.Second - 1), eventlog.Harmless},
 		{"nothing is removed by age", three(1, forEver), time.Time{}, eventlog.Harmless},
-		{"the log is full, and it is near its start", three(5, forEver, full), ago(0), eventlog.Doubtful},
-		{"the log is full, and it is not near its start", three(1, forEver), ago(0), eventlog.Harmless},
-		{"the consumer is at the leader", three(11, leads, full), time.Time{}, eventlog.Harmless},
-		{"the consumer is at the leader, which has not all", three(12, leads, full), time.Time{}, eventlog.Lost},
+		{"nothing is removed by age any more", three(2, forEver, younger), ago(55 * time.Second), eventlog.Doubtful},
+		{"it is near the start", three(1012, forEver), ago(0), eventlog.Doubtful},
+		{"it is not near the start", three(1011, forEver), ago(0), eventlog.Harmless},
+		{"the consumer is at the leader", three(2011, leads), time.Time{}, eventlog.Harmless},
+		{"the consumer is at the leader, which has not all", three(2012, leads), time.Time{}, eventlog.Lost},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			j := eventlog.Jump{Pos: event.ID{Seq: 10}, Next: 20, Since: tt.since, Server: "b"}
+			j := eventlog.Jump{Pos: event.ID{Seq: 2010}, Next: 2020, Since: tt.since, Server: "b"}
 			assert.Equal(t, tt.want, tt.log.Judge(j))
-			j.Next = 11
+			j.Next = 2011
 			assert.Equal(t, eventlog.Harmless, tt.log.Judge(j), "nothing is passed over")
 		})
 	}
-	far := three(1, forEver, full)
-	assert.Equal(t, eventlog.Harmless, far.Judge(eventlog.Jump{Pos: event.ID{Seq: 2000}, Next: 2010, Server: "b"}), "the log is full, and it is far from its start")
 }
 
 // TestWhenWhatComesAfterAPositionWasStored is known from the log's ends that
