@@ -43,15 +43,3 @@ func (rs *Replays) Take() (release func()) {
 
 // Rest has the replay rest until then.
 func (r *Replay) Rest(until time.Time) { r.debt = turns.Debt{Until: until} }
-
-// TakeCostly takes every right to make a costly consumer until release is called.
-func (rs *Replays) TakeCostly() (release func()) {
-	for range maxCostly {
-		rs.costly <- struct{}{}
-	}
-	return func() {
-		for range maxCostly {
-			<-rs.costly
-		}
-	}
-}

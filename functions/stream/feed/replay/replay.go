@@ -54,7 +54,6 @@ type Config struct {
 type Replays struct {
 	Config
 	slots  chan struct{} // one for each chunk under way
-	costly chan struct{} // one for each costly consumer that is being made
 	parked chan struct{} // one for each consumer kept from chunk to chunk
 }
 
@@ -63,7 +62,6 @@ func New(cfg Config) *Replays {
 	return &Replays{
 		Config: cfg,
 		slots:  make(chan struct{}, cfg.Concurrency),
-		costly: make(chan struct{}, maxCostly),
 		parked: make(chan struct{}, cfg.Concurrency),
 	}
 }
@@ -96,10 +94,9 @@ type Replay struct {
 	last     eventlog.Stored    // of the last event that was read
 	leader   string             // where the next consumer must be; "" for anywhere
 
-	bytes int           // bound of the next chunk
-	given time.Time     // when the last chunk was given; zero when that says nothing
-	vain  time.Duration // of the last step
-	debt  turns.Debt    // for that; it rests until it is paid
+	bytes int        // bound of the next chunk
+	given time.Time  // when the last chunk was given; zero when that says nothing
+	debt  turns.Debt // for what it has read in vain; it rests until that is paid
 }
 
 // Open begins a replay; it asks NATS for nothing. The caller closes it.
@@ -116,26 +113,15 @@ func (r *Replay) Next(ctx context.Context, after event.ID) (wire.Chunk, error) {
 		r.pos, r.drained, r.leader = after, false, ""
 	}
 	r.pace()
-	costly := r.makesCostly()
-	if ok, err := r.slot(ctx, costly); !ok {
+	if ok, err := r.slot(ctx); !ok {
 		return wire.Chunk{UpTo: r.pos, Waited: true}, err
 	}
 	step := r.fetch
 	if r.drained {
 		step = r.prove
 	}
-	began := time.Now()
 	c, pause, err := step(ctx)
 	<-r.slots
-	if costly && err == nil {
-		r.vain = max(r.vain, time.Since(began)-freeCreation)
-	}
-	if r.vain > 0 {
-		r.debt, r.vain = r.Turns.Owe(r.vain), 0
-	}
-	if costly {
-		<-r.costly
-	}
 	if ctx.Err() != nil {
 		return wire.Chunk{}, context.Cause(ctx)
 	}
@@ -149,6 +135,15 @@ func (r *Replay) Next(ctx context.Context, after event.ID) (wire.Chunk, error) {
 	return c, nil
 }
 
+// owe has the replay rest for the part of a fetch that was in vain: where topics
+// overlap the consumer delivers more than them (topics.Set.Subjects), at worst the
+// whole log. That there is nothing costs little: NATS finds it in its index.
+func (r *Replay) owe(took time.Duration, delivered, frames int) {
+	if vain := delivered - frames; vain > 0 {
+		r.debt = r.Turns.Owe(took * time.Duration(vain) / time.Duration(delivered))
+	}
+}
+
 // pace sizes the next chunk by how fast the last one was taken.
 func (r *Replay) pace() {
 	if r.given.IsZero() {
@@ -158,6 +153,28 @@ func (r *Replay) pace() {
 		r.bytes = min(r.bytes*4, chunkBytes)
 	}
 	r.given = time.Time{}
+}
+
+// slot waits for the end of its rest and for a place among the replays, for
+// warmEvery at most; if ok Next gives it back.
+func (r *Replay) slot(ctx context.Context) (ok bool, err error) {
+	warm := time.NewTimer(warmEvery)
+	defer warm.Stop()
+	if rest := time.Until(r.debt.Until); rest > warmEvery {
+		wait(ctx, warmEvery)
+		return false, context.Cause(ctx)
+	} else if wait(ctx, rest); ctx.Err() != nil {
+		return false, context.Cause(ctx)
+	}
+	select {
+	case <-ctx.Done():
+		return false, context.Cause(ctx)
+	case r.slots <- struct{}{}:
+		r.unpark()
+		return true, nil
+	case <-warm.C:
+		return false, nil
+	}
 }
 
 // fetch gets the next chunk. It is a gap when the log is another one by now, and
@@ -192,7 +209,7 @@ func (r *Replay) fetch(ctx context.Context) (c wire.Chunk, pause time.Duration, 
 		return c, 0, nil
 	}
 	r.drained = !more
-	r.vain = inVain(time.Since(began), len(msgs), len(c.Frames))
+	r.owe(time.Since(began), len(msgs), len(c.Frames))
 	return c, 0, nil
 }
 

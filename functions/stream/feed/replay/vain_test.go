@@ -2,7 +2,6 @@ package replay_test
 
 import (
 	"context"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -71,32 +70,4 @@ func TestAReplayThatOwesRests(t *testing.T) {
 		_, err := r.Next(ctx, none)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 	})
-}
-
-// TestFewCostlyConsumersAreMadeAtOnce: those of many topics, and of topics that
-// overlap. The others are not held up by them.
-func TestFewCostlyConsumersAreMadeAtOnce(t *testing.T) {
-	natstest.CheckGoroutines(t)
-	for name, filters := range map[string][]string{
-		"many topics":        {"metric.a", "b", "c", "d", "e"},
-		"overlapping topics": {"metric.*", "*.a"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			r := newRig(t)
-			r.Publish(10, "metric.a", 1)
-			release := r.replays.TakeCostly()
-			costly, told := r.open(0, filters...), make(chan wire.Chunk, 1)
-			var reading sync.WaitGroup
-			defer natstest.Await(t, reading.Wait)
-			reading.Go(func() {
-				c, err := costly.Next(t.Context(), r.ID(0))
-				assert.NoError(t, err)
-				told <- c
-			})
-			r.open(0, "metric.a").readTo(r.ID(10))
-			require.Empty(t, told)
-			release()
-			require.Len(t, natstest.Receive(t, told).Frames, 10)
-		})
-	}
 }
