@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"sluice/infra/internal/guard"
 )
 
 const (
@@ -34,23 +36,23 @@ type child struct {
 
 // start starts cmd; only end ends it.
 func start(cmd *exec.Cmd) (*child, error) {
-	guard, err := startGuard()
+	group, err := guard.Start()
 	if err != nil {
 		return nil, err
 	}
 	r, w, err := os.Pipe()
 	if err != nil {
-		guard.end()
+		group.End()
 		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
 	}
 	c := &child{cmd: cmd, exited: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = w, w // files, for which Wait does not wait
-	guard.admit(cmd)
+	group.Admit(cmd)
 	err = cmd.Start()
 	_ = w.Close()
 	if err != nil {
 		_ = r.Close()
-		guard.end()
+		group.End()
 		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
 	}
 	go func() { // owned by end, which waits for exited
@@ -59,7 +61,7 @@ func start(cmd *exec.Cmd) (*child, error) {
 		var reader sync.WaitGroup
 		reader.Go(func() { _, _ = io.Copy(&c.output, r) })
 		_ = cmd.Wait() // how it ended does not matter; that it did does
-		guard.end()
+		group.End()
 		// The output ends when nobody is left to write any. A process that has
 		// left the group may still write.
 		_ = r.SetReadDeadline(time.Now().Add(stopTimeout))
