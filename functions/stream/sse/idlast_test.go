@@ -2,6 +2,7 @@ package sse_test
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,7 +43,7 @@ func TestIDLastBytes(t *testing.T) {
 				`"reason":"expired","requested":"` + testIDText + `","first":"` + first.String() + `"}` + "\nretry: 5000\n" + id +
 				"event: data\ndata: 1\nretry: 5000\n" + id},
 		"no event": {last.Merge(0, nil), ""},
-		"an envelope": {envelope.Merge(0, []wire.Frame{frame(message("", "1"))}),
+		"an envelope": {merge(envelope, 0, []wire.Frame{frame(message("", "1"))}),
 			`event: data` + "\n" + `data: {"specversion":"1.0","id":"` + testIDText + `","source":"/EVENTS","type":"data","subject":"metric.cpu_usage",` +
 				`"time":"2026-03-01T12:00:00.12Z","datacontenttype":"application/json","data":1}` + "\nretry: 5000\n" + id},
 		"open": {last.Open(testID, wire.Open{Resumed: wire.ResumedNone}),
@@ -80,7 +81,7 @@ func TestACutMovesNoCursorWithIDLast(t *testing.T) {
 			"heartbeat": l.Heartbeat(testID, testTime, 1), "bye": l.Bye(testID, wire.ReasonShutdown, 0),
 			"expired": l.Bye(testID, wire.ReasonTokenExpired, 0),
 			"busy":    l.Busy(testIDText, "starting", "later", 0), "away": l.Away(testIDText, 0),
-			"merged": l.Merge(0, []wire.Frame{frame(&m)}),
+			"merged": merge(l, 0, []wire.Frame{frame(&m)}),
 		}
 		for kind, block := range blocks {
 			require.Equal(t, "\n\n", string(block[len(block)-2:]), kind)
@@ -91,6 +92,15 @@ func TestACutMovesNoCursorWithIDLast(t *testing.T) {
 			require.Len(t, parseWHATWG(string(block)), 1, kind)
 		}
 	})
+}
+
+// merge renders frames as w has them, and joins them.
+func merge(w wire.Wire, margin int, frames []wire.Frame) []byte {
+	own := slices.Clone(frames)
+	for i := range own {
+		own[i].Block = w.Block(&frames[i])
+	}
+	return w.Merge(margin, own)
 }
 
 // kept are the ids of the id lines that are there to their ends.
@@ -117,12 +127,12 @@ func TestIDLastMergesTheSameLines(t *testing.T) {
 			block, _ := l.Event(*m)
 			frames, want = append(frames, frame(m)), append(want, block...)
 		}
-		before := inner.Merge(0, frames)
-		got := l.Merge(margin, frames)
+		before := merge(inner, 0, frames)
+		got := merge(l, margin, frames)
 		require.Equal(t, string(want), string(got[margin:]))
 		require.Equal(t, make([]byte, margin), got[:margin])
 		require.GreaterOrEqual(t, cap(got)-len(got), margin)
-		require.Equal(t, string(before), string(inner.Merge(0, frames)), "what others get")
+		require.Equal(t, string(before), string(merge(inner, 0, frames)), "what others get")
 	})
 }
 
