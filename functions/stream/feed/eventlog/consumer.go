@@ -58,7 +58,7 @@ func (l *Log) config(purpose string, subjects []string, after uint64) jetstream.
 func (l *Log) create(ctx context.Context, at string, make func(context.Context) (*jetstream.ConsumerInfo, error)) error {
 	for range maxPlacings {
 		var info *jetstream.ConsumerInfo
-		err := l.insist(ctx, func() (err error) {
+		err := l.repeat(ctx, func() (err error) {
 			once, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
 			defer cancel()
 			info, err = make(once)

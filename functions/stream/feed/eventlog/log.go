@@ -110,7 +110,7 @@ func (l *Log) Connected() bool { return l.conn.IsConnected() }
 // serves everyone. It is asked again for a while when nobody answers, or nobody
 // with a quorum.
 func (l *Log) State(ctx context.Context, notBefore time.Time) (s State, err error) {
-	err = l.insist(ctx, func() error {
+	err = l.repeat(ctx, func() error {
 		s, err = l.shared(ctx, notBefore)
 		return err
 	})
@@ -120,8 +120,8 @@ func (l *Log) State(ctx context.Context, notBefore time.Time) (s State, err erro
 // Ask is State as of now for whoever comes again anyway: it is asked once.
 func (l *Log) Ask(ctx context.Context) (State, error) { return l.shared(ctx, time.Now()) }
 
-// insist asks until there is an answer, for patience at most.
-func (l *Log) insist(ctx context.Context, ask func() error) error {
+// repeat asks until there is an answer, for patience at most.
+func (l *Log) repeat(ctx context.Context, ask func() error) error {
 	for end := time.Now().Add(patience); ; {
 		err := ask()
 		if !Unanswered(err) || ctx.Err() != nil || !l.Connected() || time.Until(end) < askedAgain {
