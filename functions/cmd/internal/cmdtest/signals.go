@@ -51,21 +51,7 @@ func RunSignals(t *testing.T, start func(t *testing.T, env map[string]string) (p
 	t.Run("the reader of the log stays and does not read, then SIGTERM", func(t *testing.T) {
 		t.Parallel()
 		p, _ := start(t, forSignals)
-		clients := listeners(t, p)
-		resume := p.PauseReading()
-		defer resume()
-		long := streamtest.Query{Topics: []string{strings.Repeat("a.", 15) + strings.Repeat("a", 64)}}
-		for i := range 8 {
-			long.Topics = append(long.Topics, strings.Repeat("b", 60)+strconv.Itoa(i))
-		}
-		for range 300 { // of which each end is logged, in more than a pipe holds
-			streamtest.Open(t, p.URL(), long).Close()
-		}
-		p.Terminate()
-		sentAway(t, clients)
-		natstest.Receive(t, p.exited)
-		resume()
-		require.NoError(t, p.Wait(), "exit status 0")
+		endsUnread(t, p)
 	})
 	t.Run("the terminal goes away", func(t *testing.T) {
 		t.Parallel()
@@ -99,8 +85,28 @@ func RunSignals(t *testing.T, start func(t *testing.T, env map[string]string) (p
 	})
 }
 
+// endsUnread has p end while its log is not read.
+func endsUnread(t *testing.T, p *Process) {
+	t.Helper()
+	clients := listeners(t, p)
+	resume := p.PauseReading()
+	defer resume()
+	long := streamtest.Query{Topics: []string{strings.Repeat("a.", 15) + strings.Repeat("a", 64)}}
+	for i := range 8 {
+		long.Topics = append(long.Topics, strings.Repeat("b", 60)+strconv.Itoa(i))
+	}
+	for range 300 { // of which each end is logged, in more than a pipe holds
+		streamtest.Open(t, p.URL(), long).Close()
+	}
+	p.Terminate()
+	sentAway(t, clients)
+	natstest.Receive(t, p.exited)
+	resume()
+	require.NoError(t, p.Wait(), "exit status 0")
+}
+
 // forSignals are settings under which nothing but the end comes, and soon.
-var forSignals = map[string]string{"HEARTBEAT_INTERVAL": "1h", "DRAIN_TIMEOUT": "1s"}
+var forSignals = map[string]string{"HEARTBEAT_INTERVAL": "1h", "DRAIN_TIMEOUT": "5s"}
 
 // listeners are clients of p that have begun.
 func listeners(t *testing.T, p *Process) []*streamtest.Client {
