@@ -17,25 +17,36 @@ import (
 type config struct {
 	Duration time.Duration `default:"10m" help:"How long faults happen. Before it the processes start, after it the clients get the time to catch up."`
 	Seed     uint64        `default:"1" help:"What the faults, their order, and who they happen to are drawn from."`
-	Faults   []string      `placeholder:"NAME" group:"faults" help:"Only these, comma separated; --list tells them."`
-	Without  []string      `placeholder:"NAME" group:"faults" help:"All but these."`
-	Each     bool          `group:"faults" help:"Each fault alone, once, in the order of --list, however long that takes."`
-	Mixed    float64       `default:"0.4" group:"faults" help:"How many of the steps have several faults at once, from 0 to 1."`
-	List     bool          `group:"faults" help:"Tell the faults, and do nothing."`
+
+	Choice `group:"faults"`
 
 	Rate    float64 `default:"200" group:"load" help:"Events per second."`
 	Clients int     `default:"40" group:"load" help:"Clients that read."`
 
-	Edge      string   `placeholder:"FILE" group:"processes" help:"Test this build of functions/cmd/edge in place of building it."`
-	Publisher string   `placeholder:"FILE" group:"processes" help:"The same for publisher/cmd/publisher."`
-	Env       []string `short:"e" sep:"none" placeholder:"KEY=VALUE" group:"processes" help:"A setting for the edges. Repeatable."`
-	Keep      bool     `group:"processes" help:"Keep the logs and stores of the processes also when nothing was found."`
+	Processes `group:"processes"`
 
 	Silence time.Duration `default:"20s" group:"limits" help:"How long an edge may be ready, with the log acknowledging, and give a client nothing."`
 	Slack   time.Duration `default:"10s" group:"limits" help:"How long the log may still hold what a gap has passed over: replicas remove what is too old by clocks of their own."`
 	Recover time.Duration `default:"60s" group:"limits" help:"How long to wait after a step until every client has events again."`
 
 	chosen []fault.Fault
+}
+
+// Choice is which faults happen.
+type Choice struct {
+	Faults  []string `placeholder:"NAME" help:"Only these, comma separated; --list tells them."`
+	Without []string `placeholder:"NAME" help:"All but these."`
+	Each    bool     `help:"Each fault alone, once, in the order of --list, however long that takes."`
+	Mixed   float64  `default:"0.4" help:"How many of the steps have several faults at once, from 0 to 1."`
+	List    bool     `help:"Tell the faults, and do nothing."`
+}
+
+// Processes are what runs.
+type Processes struct {
+	Edge      string   `placeholder:"FILE" help:"Test this build of functions/cmd/edge in place of building it."`
+	Publisher string   `placeholder:"FILE" help:"The same for publisher/cmd/publisher."`
+	Env       []string `short:"e" sep:"none" placeholder:"KEY=VALUE" help:"A setting for the edges. Repeatable."`
+	Keep      bool     `help:"Keep the logs and stores of the processes also when nothing was found."`
 }
 
 const description = `The promise of Sluice as a command. Three NATS nodes and two edges run as processes with proxies on every link between
