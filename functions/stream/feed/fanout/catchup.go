@@ -66,12 +66,13 @@ func (s *Subscription) toRing() (idx uint64, ok bool, err error) {
 }
 
 // goOnAt goes on at a ring index; what the shard has told of by now is still
-// catching up.
+// catching up. A heartbeat of before may say less than what has been read of the
+// log meanwhile.
 func (s *Subscription) goOnAt(idx uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.at.idx = idx
-	s.told.joinedAt = s.told.upTo
+	s.told.joinedAt, s.told.beat = s.told.upTo, nil
 	s.pending.suspend()
 }
 

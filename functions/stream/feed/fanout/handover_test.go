@@ -92,6 +92,35 @@ func TestHeartbeatAfterTheFrames(t *testing.T) {
 	assert.Regexp(t, "(?s)"+block(3, "data")+".*"+block(3, "heartbeat")+".*"+block(4, "data")+".*"+block(5, "data"), out.text())
 }
 
+// TestNoHeartbeatFromBeforeTheLog: a client that falls out of the ring reads more of
+// the log than the feed, which then passes over that because it has expired. The
+// heartbeat that the shard gave it before would say less than what was written.
+func TestNoHeartbeatFromBeforeTheLog(t *testing.T) {
+	natstest.CheckGoroutines(t)
+	s := newStepped(t, 16)
+	out := s.connect(0)
+	s.shard.flush()
+	s.live()
+
+	out.close()
+	s.publish(1, 10)
+	s.shard.flush() // refused
+	s.publish(50, 10)
+	s.shard.flush()
+	for range wheelTicks {
+		s.shard.heartbeats(time.Now())
+	}
+	const last, passed = 52, 60
+	f, _ := wire.NewFrame(encoder, &wire.Message{ID: position(last), Topic: "a", Data: []byte("1"), Time: time.Now()})
+	s.log.add(f)
+	out.open()
+	require.Eventually(t, func() bool { return len(out.ids()) == last }, natstest.Patience, time.Millisecond)
+	s.ring.Append(wire.NewGap(encoder, wire.ReasonExpired, position(last-1), position(passed)))
+	s.live()
+	checkIDs(t, out.text())
+	assert.Contains(t, out.text(), block(passed, "system"))
+}
+
 // TestGoneBeforeItIsServed: the watch for closed connections may notice a
 // client before its subscription is served, and the shard at any moment.
 func TestGoneBeforeItIsServed(t *testing.T) {
