@@ -290,6 +290,27 @@ func TestAnAcknowledgementOfWhichNobodyKnowsWhoseItIsAsksForNothing(t *testing.T
 	require.Equal(t, only(oracle.SilentGap, 1), oracle.Count(v.Violations))
 }
 
+// TestAStreamThatOutlivesItsDeletion: what it acknowledges then is its own, though
+// the next one is there already.
+func TestAStreamThatOutlivesItsDeletion(t *testing.T) {
+	h := published(2)
+	h.deliver(1, 2)
+	h.recreate()
+	second := *h
+	h.epoch, h.last = firstEpoch, 2
+	h.publish(0)
+	h.look()
+	h.deliver(3)
+	second.record, second.now, second.key = h.record, h.now, h.key
+	h = &second
+	h.gap("recreated", 0)
+	for range 3 {
+		h.publish(0)
+	}
+	h.deliver(1, 2, 3)
+	require.Equal(t, oracle.Counts{}, h.verdict(true))
+}
+
 func TestWhatNATSGaveTwoEventsIsItsOwnLoss(t *testing.T) {
 	h := published(2)
 	h.record.Acks = append(h.record.Acks, oracle.Ack{Key: 99, Seq: 2, Sent: h.now, At: h.tick()})

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"time"
 
 	"sluice/publisher/event"
 )
@@ -52,6 +53,7 @@ func known(r *Record) *truth {
 	}
 	for _, e := range t.epochs {
 		slices.SortStableFunc(e.observed, func(a, b Observation) int { return int(a.Asked - b.Asked) })
+		e.outlive()
 	}
 	for _, m := range r.Removals {
 		if e := t.epochs[m.Epoch]; e != nil {
@@ -70,6 +72,17 @@ func known(r *Record) *truth {
 		t.job(r, j, seen)
 	}
 	return t
+}
+
+// lingers is how long a stream may go on acknowledging after it was last seen.
+const lingers = time.Second
+
+// outlive is for a stream that was seen after its deletion was answered: a NATS
+// node that is cut off hears of that late, and its stream acknowledges until then.
+func (e *epochTruth) outlive() {
+	if n := len(e.observed); e.To > 0 && n > 0 && e.observed[n-1].Asked > e.To {
+		e.To = e.observed[n-1].Asked + lingers
+	}
 }
 
 // job takes the events of a job for acknowledged where clients got them: each
@@ -129,8 +142,8 @@ func (t *truth) seen(r *Record) map[Key]map[event.ID]bool {
 // lives are the lives of the stream that may have acknowledged a.
 func (t *truth) lives(r *Record, a Ack) (all []*epochTruth) {
 	for _, e := range r.Epochs {
-		if e.From <= a.At && (e.To == 0 || e.To >= a.Sent) {
-			all = append(all, t.epochs[e.ID])
+		if e := t.epochs[e.ID]; e.From <= a.At && (e.To == 0 || e.To >= a.Sent) {
+			all = append(all, e)
 		}
 	}
 	return all
