@@ -1,7 +1,6 @@
 package feed_test
 
 import (
-	"context"
 	"sync"
 	"testing"
 	"time"
@@ -26,14 +25,7 @@ func TestClientsDoNotMakeTheLogAnswerWithoutEnd(t *testing.T) {
 	log.Publish(20, "a", 1)
 	line := feedtest.NewLine(t, log.Server)
 	encoder := sse.NewEncoder("EVENTS", 0, 0)
-	f, err := feed.New(feed.Config{Conn: line.Conn, Wire: encoder, RingEvents: 10})
-	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(natstest.Context(t))
-	var tasks sync.WaitGroup
-	defer natstest.Await(t, tasks.Wait)
-	defer cancel()
-	tasks.Go(func() { _ = f.Run(ctx) })
-	natstest.Receive(t, f.Loaded())
+	f, ctx, _ := running(t, feed.Config{Conn: line.Conn, Wire: encoder, RingEvents: 10})
 	everything, err := topics.New()
 	require.NoError(t, err)
 

@@ -40,14 +40,7 @@ func TestLookingInVainIsPaidFor(t *testing.T) {
 	log.Publish(int(last), "a", 1)
 	registry := prometheus.NewRegistry()
 	encoder := sse.NewEncoder("EVENTS", 0, 0)
-	f, err := feed.New(feed.Config{Conn: log.Server.Connect(t), Wire: encoder, Registry: registry})
-	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(natstest.Context(t))
-	var tasks sync.WaitGroup
-	defer natstest.Await(t, tasks.Wait)
-	defer cancel()
-	tasks.Go(func() { _ = f.Run(ctx) })
-	natstest.Receive(t, f.Loaded())
+	f, ctx, _ := running(t, feed.Config{Conn: log.Server.Connect(t), Wire: encoder, Registry: registry})
 
 	// ask serves a client until its first event after the log's end comes.
 	ask := func(start feed.Start, filters ...string) {

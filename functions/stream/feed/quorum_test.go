@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -50,16 +49,9 @@ func TestACutOffLeaderDecidesNothing(t *testing.T) {
 	conn, err := nats.Connect(cluster.Node(cut).URL()+","+others[0]+","+others[1],
 		nats.DontRandomize(), nats.MaxReconnects(-1), nats.IgnoreDiscoveredServers())
 	require.NoError(t, err)
-	defer conn.Close()
+	t.Cleanup(conn.Close)
 	encoder := sse.NewEncoder("EVENTS", 0, 0)
-	f, err := feed.New(feed.Config{Conn: conn, Wire: encoder, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
-	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(natstest.Context(t))
-	var tasks sync.WaitGroup
-	defer natstest.Await(t, tasks.Wait)
-	defer cancel()
-	tasks.Go(func() { _ = f.Run(ctx) })
-	natstest.Receive(t, f.Loaded())
+	f, ctx, tasks := running(t, feed.Config{Conn: conn, Wire: encoder, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	everything, err := topics.New()
 	require.NoError(t, err)
 	open := func(cursor uint64) *collector {

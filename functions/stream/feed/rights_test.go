@@ -88,14 +88,7 @@ func TestFeedNeedsNoOtherRights(t *testing.T) {
 			}
 		}))
 	encoder := sse.NewEncoder("EVENTS", 0, 0)
-	f, err := feed.New(feed.Config{Conn: nc, RingEvents: 100, Wire: encoder})
-	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(t.Context())
-	var running sync.WaitGroup
-	running.Go(func() { _ = f.Run(ctx) })
-	defer running.Wait()
-	defer cancel()
-	<-f.Loaded()
+	f, ctx, _ := running(t, feed.Config{Conn: nc, RingEvents: 100, Wire: encoder})
 
 	first = event.ID{Epoch: f.Position().Epoch}
 	everything, err := topics.New()
