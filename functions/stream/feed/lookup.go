@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sluice/functions/stream/feed/eventlog"
+	"sluice/functions/stream/feed/turns"
 	"sluice/publisher/event"
 )
 
@@ -80,22 +81,8 @@ func (ts *times) keep(key instant, pos event.ID) {
 // fresh is the log's state as of now or later.
 func (f *Feed) fresh(ctx context.Context) (eventlog.State, error) {
 	now := time.Now()
-	if err := sleep(ctx, f.log.Known().Asked.Add(freshEvery).Sub(now)); err != nil {
+	if err := turns.Rest(ctx, f.log.Known().Asked.Add(freshEvery).Sub(now)); err != nil {
 		return eventlog.State{}, err
 	}
 	return f.log.State(ctx, now)
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return nil
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-t.C:
-		return nil
-	}
 }

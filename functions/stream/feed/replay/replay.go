@@ -127,10 +127,10 @@ func (r *Replay) Next(ctx context.Context, after event.ID) (wire.Chunk, error) {
 	}
 	if err != nil {
 		r.Logger.Warn("a replay waits for NATS", "err", err, "position", r.pos.String())
-		wait(ctx, failurePause)
+		_ = turns.Rest(ctx, failurePause)
 		return wire.Chunk{UpTo: r.pos, Waited: true}, nil
 	}
-	wait(ctx, pause)
+	_ = turns.Rest(ctx, pause)
 	r.pos = c.UpTo
 	return c, nil
 }
@@ -161,9 +161,9 @@ func (r *Replay) slot(ctx context.Context) (ok bool, err error) {
 	warm := time.NewTimer(warmEvery)
 	defer warm.Stop()
 	if rest := time.Until(r.debt.Until); rest > warmEvery {
-		wait(ctx, warmEvery)
+		_ = turns.Rest(ctx, warmEvery)
 		return false, context.Cause(ctx)
-	} else if wait(ctx, rest); ctx.Err() != nil {
+	} else if _ = turns.Rest(ctx, rest); ctx.Err() != nil {
 		return false, context.Cause(ctx)
 	}
 	select {
@@ -273,7 +273,7 @@ func (r *Replay) pull(ctx context.Context) (msgs []wire.Message, more bool, err 
 	if r.misses++; r.misses > maxMisses {
 		r.close() // nobody has used it for too long, or it was deleted
 	} else {
-		wait(ctx, missPause)
+		_ = turns.Rest(ctx, missPause)
 	}
 	return nil, true, nil
 }
@@ -361,18 +361,5 @@ func (r *Replay) close() {
 	if r.consumer != nil {
 		r.consumer.Close()
 		r.consumer = nil
-	}
-}
-
-// wait lets d pass, or what is left of ctx.
-func wait(ctx context.Context, d time.Duration) {
-	if d <= 0 {
-		return
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
 	}
 }

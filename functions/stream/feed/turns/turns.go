@@ -5,7 +5,7 @@
 // are, all together work for a quarter of the time of the processors, and who
 // comes last waits for those before it, not for their whole work.
 //
-// Pay blocks; it holds no lock meanwhile.
+// Pay and Rest block; they hold no lock meanwhile.
 package turns
 
 import (
@@ -53,11 +53,23 @@ func (t *Turns) Pay(ctx context.Context, work time.Duration) error {
 	if wait < least {
 		return context.Cause(ctx)
 	}
-	timer := time.NewTimer(wait)
+	err := Rest(ctx, wait)
+	if err != nil {
+		debt.Forgive()
+	}
+	return err
+}
+
+// Rest lets d pass; one that is not above 0 is over at once. An error is the end
+// of ctx.
+func Rest(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-		debt.Forgive()
 		return context.Cause(ctx)
 	case <-timer.C:
 		return nil
