@@ -10,8 +10,8 @@ import (
 
 	"sluice/functions/access"
 	"sluice/functions/stream/feed"
-	"sluice/functions/stream/feed/topics"
 	"sluice/functions/stream/sse"
+	"sluice/functions/topics"
 )
 
 // request is a checked GET /stream.

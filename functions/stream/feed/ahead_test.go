@@ -10,8 +10,8 @@ import (
 
 	"sluice/functions/stream/feed"
 	"sluice/functions/stream/feed/feedtest"
-	"sluice/functions/stream/feed/topics"
 	"sluice/functions/stream/sse"
+	"sluice/functions/topics"
 	"sluice/natsembed/natstest"
 	"sluice/publisher/event"
 )

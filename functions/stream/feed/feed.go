@@ -14,9 +14,9 @@ import (
 	"sluice/functions/stream/feed/reader"
 	"sluice/functions/stream/feed/replay"
 	"sluice/functions/stream/feed/ring"
-	"sluice/functions/stream/feed/topics"
 	"sluice/functions/stream/feed/turns"
 	"sluice/functions/stream/feed/wire"
+	"sluice/functions/topics"
 	"sluice/publisher/event"
 )
 

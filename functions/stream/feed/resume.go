@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"sluice/functions/stream/feed/fanout"
-	"sluice/functions/stream/feed/topics"
 	"sluice/functions/stream/feed/wire"
+	"sluice/functions/topics"
 	"sluice/publisher/event"
 )
 

@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"sluice/functions/stream/feed"
-	"sluice/functions/stream/feed/topics"
 	"sluice/functions/stream/sse"
+	"sluice/functions/topics"
 	"sluice/natsembed"
 	"sluice/natsembed/natstest"
 	"sluice/publisher/event"

@@ -13,9 +13,9 @@ import (
 
 	"sluice/functions/stream/feed/metrics"
 	"sluice/functions/stream/feed/ring"
-	"sluice/functions/stream/feed/topics"
 	"sluice/functions/stream/feed/wire"
 	"sluice/functions/stream/sse"
+	"sluice/functions/topics"
 	"sluice/natsembed/natstest"
 	"sluice/publisher/event"
 )

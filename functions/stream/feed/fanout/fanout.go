@@ -8,8 +8,8 @@ import (
 
 	"sluice/functions/stream/feed/metrics"
 	"sluice/functions/stream/feed/ring"
-	"sluice/functions/stream/feed/topics"
 	"sluice/functions/stream/feed/wire"
+	"sluice/functions/topics"
 	"sluice/publisher/event"
 )
 

@@ -1,8 +1,8 @@
 package fanout
 
 import (
-	"sluice/functions/stream/feed/topics"
 	"sluice/functions/stream/feed/wire"
+	"sluice/functions/topics"
 )
 
 // group is the subscriptions of a shard that get the same bytes.

@@ -6,8 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"sluice/functions/stream/feed/topics"
 	"sluice/functions/stream/feed/wire"
+	"sluice/functions/topics"
 	"sluice/publisher/event"
 )
 

@@ -4,9 +4,9 @@ import (
 	"time"
 
 	"sluice/functions/stream/feed/eventlog"
-	"sluice/functions/stream/feed/topics"
 	"sluice/functions/stream/feed/turns"
 	"sluice/functions/stream/feed/wire"
+	"sluice/functions/topics"
 	"sluice/publisher/event"
 )
 

@@ -13,9 +13,9 @@ import (
 	"sluice/functions/stream/feed/feedtest"
 	"sluice/functions/stream/feed/metrics"
 	"sluice/functions/stream/feed/replay"
-	"sluice/functions/stream/feed/topics"
 	"sluice/functions/stream/feed/turns"
 	"sluice/functions/stream/feed/wire"
+	"sluice/functions/topics"
 	"sluice/natsembed/natstest"
 	"sluice/publisher/event"
 )

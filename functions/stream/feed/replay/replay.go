@@ -8,9 +8,9 @@ import (
 
 	"sluice/functions/stream/feed/eventlog"
 	"sluice/functions/stream/feed/metrics"
-	"sluice/functions/stream/feed/topics"
 	"sluice/functions/stream/feed/turns"
 	"sluice/functions/stream/feed/wire"
+	"sluice/functions/topics"
 	"sluice/publisher/event"
 )
 

@@ -6,8 +6,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"sluice/functions/stream/feed/topics"
 	"sluice/functions/stream/feed/wire"
+	"sluice/functions/topics"
 	"sluice/publisher/event"
 )
 
