@@ -5,9 +5,6 @@ import (
 	"time"
 )
 
-// Discard is what a watcher of the producers ends with.
-var Discard = discard
-
 // Grace is how much longer than its time to live a record is kept by a Health
 // in a hurry when NATS does not say that it expired.
 const Grace = 500 * time.Millisecond

@@ -3,16 +3,14 @@ package health
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"maps"
 	"strings"
 	"sync/atomic"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"sluice/functions/bucket"
 	"sluice/publisher/event"
 )
 
@@ -39,11 +37,6 @@ const (
 	// maxProducers is how many producers are shown, without the two that always
 	// are.
 	maxProducers = 100
-
-	// firstRetry is the pause after the first attempt to read the bucket that
-	// fails, for want of a bucket or of NATS. Pauses double up to lastRetry.
-	firstRetry = 250 * time.Millisecond
-	lastRetry  = 15 * time.Second
 	// expiryGrace is how much longer than its time to live a record is shown
 	// when NATS is down and cannot say that it has expired.
 	expiryGrace = 5 * time.Second
@@ -61,15 +54,16 @@ type records map[string]record
 // producers follows the records of the producers' bucket. The goroutine of run
 // owns all of it but last.
 type producers struct {
-	cfg                   Config
-	check, timeout, grace time.Duration
-	createTried           bool
-	last                  atomic.Pointer[records] // what it points to never changes
+	cfg            Config
+	check, timeout time.Duration // zero for the follower's own
+	grace          time.Duration
+	all            records                 // as they come
+	last           atomic.Pointer[records] // what it points to never changes
 }
 
 func newProducers(cfg Config) *producers {
-	p := &producers{cfg: cfg, check: bucketCheck, timeout: bucketTimeout, grace: expiryGrace}
-	p.last.Store(&records{})
+	p := &producers{cfg: cfg, grace: expiryGrace}
+	p.Missing()
 	return p
 }
 
@@ -84,96 +78,37 @@ func (p *producers) states() map[string]string {
 	return found
 }
 
-// run follows the records until ctx ends. It reads all of them again whenever
-// the connection comes back, for the server may have forgotten the watcher.
+// run follows the records until ctx ends.
 func (p *producers) run(ctx context.Context) {
-	connected := p.cfg.Conn.StatusChanged(nats.CONNECTED)
-	defer p.cfg.Conn.RemoveStatusListener(connected)
-	wait := backoff.NewExponentialBackOff()
-	wait.InitialInterval, wait.MaxInterval, wait.Multiplier = firstRetry, lastRetry, 2
-	logged := "" // the last error, which is not logged twice in a row
-	ready := func() {
-		wait.Reset()
-		logged = ""
-	}
-	for ctx.Err() == nil {
-		err := p.follow(ctx, connected, ready)
-		if err == nil {
-			continue
-		}
-		if err.Error() != logged && ctx.Err() == nil {
-			logged = err.Error()
-			p.cfg.Logger.Debug("the producers' records cannot be read yet", "bucket", event.ProducersBucket, "err", err)
-		}
-		select {
-		case <-time.After(wait.NextBackOff()):
-		case _, open := <-connected:
-			wait.Reset()
-			if !open {
-				connected = nil // the connection is closed for good
-			}
-		case <-ctx.Done():
+	f := bucket.Follower{Conn: p.cfg.Conn, JS: p.cfg.JS, Name: event.ProducersBucket, Check: p.check, Timeout: p.timeout}
+	if p.cfg.CreateBucket {
+		f.Create = func(ctx context.Context) (jetstream.KeyValue, error) {
+			return event.EnsureProducers(ctx, p.cfg.JS, p.cfg.Replicas)
 		}
 	}
+	f.Run(ctx, p)
 }
 
-// follow opens the bucket and reads its records. It returns nil when that has to
-// begin again, and else why it cannot go on. It calls ready once it has read all
-// the records that there are.
-func (p *producers) follow(ctx context.Context, connected <-chan nats.Status, ready func()) error {
-	if !p.cfg.Conn.IsConnected() {
-		return nats.ErrDisconnected
-	}
-	b, err := p.open(ctx)
-	if err != nil {
-		return err
-	}
-	watcher, stop, err := p.watch(ctx, b.kv)
-	if err != nil {
-		return err
-	}
-	defer stop()
-	return p.read(ctx, b, watcher, connected, ready)
+// Missing is part of bucket.Reader: without a bucket no producer is known.
+func (p *producers) Missing() { p.last.Store(&records{}) }
+
+// Begin is part of bucket.Reader.
+func (p *producers) Begin() { p.all = records{} }
+
+// Complete is part of bucket.Reader.
+func (p *producers) Complete() {
+	now := maps.Clone(p.all)
+	p.last.Store(&now)
 }
 
-// read is follow's loop.
-func (p *producers) read(ctx context.Context, b bucket, w jetstream.KeyWatcher, connected <-chan nats.Status, ready func()) error {
-	check := time.NewTicker(p.check)
-	defer check.Stop()
-	all, complete := records{}, false
-	for {
-		select {
-		case e, open := <-w.Updates():
-			switch {
-			case !open:
-				return errors.New("the watcher ended")
-			case e == nil: // all that was there has come
-				complete = true
-				ready()
-			default:
-				p.apply(all, e)
-			}
-			if complete {
-				now := maps.Clone(all)
-				p.last.Store(&now)
-			}
-		case <-check.C:
-			if gone, err := p.gone(ctx, b); gone {
-				return err
-			}
-		case _, open := <-connected:
-			if !open {
-				return nats.ErrConnectionClosed
-			}
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+// Failed is part of bucket.Reader.
+func (p *producers) Failed(err error) {
+	p.cfg.Logger.Debug("the producers' records cannot be read yet", "bucket", event.ProducersBucket, "err", err)
 }
 
-// apply notes in all what e says.
-func (p *producers) apply(all records, e jetstream.KeyValueEntry) {
+// Apply is part of bucket.Reader: it notes what e says.
+func (p *producers) Apply(e jetstream.KeyValueEntry) {
+	all := p.all
 	name := e.Key()
 	if e.Operation() != jetstream.KeyValuePut { // deleted or expired
 		delete(all, name)

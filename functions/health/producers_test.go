@@ -169,17 +169,3 @@ func TestReadOnlyRights(t *testing.T) {
 	two.stop()
 	assert.EqualValues(t, 1, denied.Load(), "nothing else was denied")
 }
-
-// unclosed is a watcher of which nats.go was not told that it ended.
-type unclosed struct{ jetstream.KeyWatcher }
-
-func (unclosed) Updates() <-chan jetstream.KeyValueEntry { return make(chan jetstream.KeyValueEntry) }
-
-func TestAWatcherThatNeverClosesIsLeftAlone(t *testing.T) {
-	left := make(chan struct{})
-	go func() {
-		health.Discard(unclosed{})
-		close(left)
-	}()
-	receive(t, left, "the process would never end")
-}
