@@ -48,6 +48,11 @@ var drainMessages = map[wire.Reason]string{
 	wire.ReasonMaxAge:   "the connection reached its age limit; reconnect to resume",
 }
 
+var expiredMessages = map[wire.Reason]string{
+	wire.ReasonTokenExpired: "the token expired; reconnect with a new one",
+	wire.ReasonRevoked:      "the token was revoked",
+}
+
 // AppendOpen appends the block that begins every connection. id is the accepted
 // cursor, for a fresh client the position where it was registered, after a gap
 // the position just before its first event.
@@ -96,10 +101,10 @@ func (e *Encoder) AppendAway(b []byte, cursor string, retry time.Duration) []byt
 	return e.appendSystem(b, clipID(cursor), retry, System{Type: SystemDrain, Message: drainMessages[why], Reason: why})
 }
 
-// AppendExpired appends the block before a connection ends whose token ran out.
-// id is the position up to which the client has everything.
-func (e *Encoder) AppendExpired(b []byte, id event.ID) []byte {
-	return e.appendSystem(b, idText(id), 0, System{Type: SystemExpired, Message: "the token expired; reconnect with a new one"})
+// AppendExpired appends the block before a connection ends whose token counts no
+// longer. id is the position up to which the client has everything.
+func (e *Encoder) AppendExpired(b []byte, id event.ID, why wire.Reason) []byte {
+	return e.appendSystem(b, idText(id), 0, System{Type: SystemExpired, Message: expiredMessages[why], Reason: why})
 }
 
 // AppendHeartbeat appends a heartbeat: the time t, the number of clients of the

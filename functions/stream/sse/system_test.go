@@ -49,7 +49,8 @@ func TestSystemBlocks(t *testing.T) {
 			sse.System{Type: "drain", Reason: "max_age"}, "5000"},
 		{"busy", encoder.AppendBusy(nil, testIDText, "low_memory", "later", 30*time.Second), sse.System{Type: "busy", Reason: "low_memory"}, "30000"},
 		{"drain before a stream", encoder.AppendAway(nil, testIDText, 2*time.Second), sse.System{Type: "drain", Reason: "shutdown"}, "2000"},
-		{"expired", encoder.AppendExpired(nil, testID), sse.System{Type: "expired"}, "5000"},
+		{"expired", encoder.AppendExpired(nil, testID, wire.ReasonTokenExpired), sse.System{Type: "expired", Reason: "token_expired"}, "5000"},
+		{"revoked", encoder.AppendExpired(nil, testID, wire.ReasonRevoked), sse.System{Type: "expired", Reason: "revoked"}, "5000"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			events := parseWHATWG(string(tt.block))

@@ -38,8 +38,8 @@ func (e *Encoder) Heartbeat(at event.ID, now time.Time, clients int) []byte {
 
 // Bye is part of wire.Wire.
 func (e *Encoder) Bye(at event.ID, why wire.Reason, retry time.Duration) []byte {
-	if why == wire.ReasonTokenExpired {
-		return e.AppendExpired(nil, at)
+	if _, expired := expiredMessages[why]; expired {
+		return e.AppendExpired(nil, at, why)
 	}
 	return e.AppendDrain(nil, at, why, retry)
 }

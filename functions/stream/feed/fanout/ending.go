@@ -114,7 +114,7 @@ func (s *Subscription) waiting() (context.Context, context.CancelFunc) {
 // is what its last block said.
 func endReason(err error, bye wire.Reason) string {
 	switch {
-	case errors.Is(err, ErrDrained):
+	case errors.Is(err, ErrDrained), errors.Is(err, ErrOverdue) && bye != "":
 		return string(bye)
 	case errors.Is(err, ErrSlow):
 		return "slow"

@@ -42,3 +42,19 @@ func TestAStallIsNotTakenForAClientThatIsGone(t *testing.T) {
 		})
 	}
 }
+
+// TestWhoDoesNotTakeTheLastBlockEndsForItsReason: the reason is why it was sent
+// away, not that it was slow to go.
+func TestWhoDoesNotTakeTheLastBlockEndsForItsReason(t *testing.T) {
+	natstest.CheckGoroutines(t)
+	s := newStepped(t, 16)
+	sub, err := s.fanout.Subscribe(set(t), encoder)
+	require.NoError(t, err)
+	sub.Open(position(0), wire.Open{})
+	stuck := &failing{func() {}, make(chan struct{}), errors.New("interrupted")}
+	sub.Drain(wire.ReasonRevoked)
+	sub.Cut(ErrOverdue)
+	e := sub.Serve(t.Context(), stuck)
+	assert.ErrorIs(t, e.Err, ErrOverdue)
+	assert.Equal(t, "revoked", e.Reason)
+}

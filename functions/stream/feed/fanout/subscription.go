@@ -22,6 +22,8 @@ var (
 	ErrGone = errors.New("the client is gone")
 	// ErrDrained: the client got its last block (Drain).
 	ErrDrained = errors.New("the client was told to reconnect")
+	// ErrOverdue: the client was to get its last block, and did not take it in time.
+	ErrOverdue = errors.New("the client does not take its last block")
 	// ErrClosed: the feed stopped.
 	ErrClosed = errors.New("the feed is closed")
 )

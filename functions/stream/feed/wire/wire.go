@@ -76,6 +76,7 @@ const (
 	ReasonShutdown     Reason = "shutdown"      // the instance goes away
 	ReasonMaxAge       Reason = "max_age"       // the connection reached its age limit
 	ReasonTokenExpired Reason = "token_expired" // the client's token ran out
+	ReasonRevoked      Reason = "revoked"       // its subject or token was revoked
 )
 
 // What Open.Resumed says.
