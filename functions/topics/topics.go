@@ -1,5 +1,6 @@
 // Package topics is sets of topic filters: in one canonical form, so that equal
-// sets have equal keys, and as the subject filters of a JetStream consumer.
+// sets have equal keys, and as the subject filters of a JetStream consumer. A set
+// may leave out what other filters match: topics that its reader may not see.
 package topics
 
 import (
@@ -22,11 +23,12 @@ const (
 )
 
 // Set is a set of topic filters in canonical form: sorted, each once, none
-// covered by another. It is immutable.
+// covered by another; so are the filters of what it leaves out. It is immutable.
 type Set struct {
 	filters []string
+	denied  []string // what is left out; each overlaps with a filter
 	key     string
-	all     bool
+	all     bool                    // the filters are everything
 	many    func() *Index[struct{}] // of more filters than are compared one by one
 }
 
@@ -52,8 +54,32 @@ func New(filters ...string) (*Set, error) {
 	return newSet(filters), nil
 }
 
-func newSet(filters []string) *Set {
-	var kept []string
+func newSet(filters []string) *Set { return canonical(filters, nil) }
+
+// canonical is the set of filters without what is denied. There is at least one
+// filter, and none that a denied one covers.
+func canonical(filters, denied []string) *Set {
+	kept, out := uncovered(filters), uncovered(denied)
+	// The key is the set's only copy of its filters: they may be parts of a
+	// request, of which nothing else is to be kept.
+	key := strings.Join(kept, " ")
+	for _, d := range out {
+		key += denial + d
+	}
+	parts := strings.Split(key, denial)
+	s := &Set{key: key, filters: strings.Split(parts[0], " "), denied: parts[1:], all: kept[0] == ">"}
+	if len(kept) > most {
+		s.many = sync.OnceValue(s.index)
+	}
+	return s
+}
+
+// denial stands in a set's key before each filter that it leaves out. Neither of
+// its characters is one of a filter.
+const denial = " !"
+
+// uncovered is the filters that no other one covers, sorted, each once.
+func uncovered(filters []string) (kept []string) {
 	for i, f := range filters {
 		covered := slices.ContainsFunc(filters[:i], func(w string) bool { return event.Covers(w, f) }) ||
 			slices.ContainsFunc(filters[i+1:], func(w string) bool { return w != f && event.Covers(w, f) })
@@ -62,14 +88,7 @@ func newSet(filters []string) *Set {
 		}
 	}
 	slices.Sort(kept)
-	// The key is the set's only copy of its filters: they may be parts of a
-	// request, of which nothing else is to be kept.
-	s := &Set{key: strings.Join(kept, " "), all: kept[0] == ">"}
-	s.filters = strings.Split(s.key, " ")
-	if len(kept) > most {
-		s.many = sync.OnceValue(s.index)
-	}
-	return s
+	return kept
 }
 
 // index is made when the set matches for the first time: a set that only gets
@@ -82,7 +101,8 @@ func (s *Set) index() *Index[struct{}] {
 	return x
 }
 
-// String is the canonical form, filters separated by spaces.
+// String is the canonical form, filters separated by spaces; before each that is
+// left out stands a "!".
 func (s *Set) String() string { return s.key }
 
 // Summary is the canonical form, cut after 256 bytes, with the number of filters
@@ -94,22 +114,93 @@ func (s *Set) Summary() string {
 	return fmt.Sprintf("%s… (%d topics)", s.key[:summaryBytes], len(s.filters))
 }
 
-// Filters are the set's filters in canonical order; they must not be changed.
+// Filters are the set's filters in canonical order, also of topics that are left
+// out; they must not be changed.
 func (s *Set) Filters() []string { return s.filters }
+
+// Denies reports whether the set leaves the topic out, although its filters may
+// match it.
+func (s *Set) Denies(topic string) bool {
+	return len(s.denied) > 0 && slices.ContainsFunc(s.denied, func(d string) bool { return matches(d, topic) })
+}
 
 // Match reports whether an event of the topic belongs to the set.
 func (s *Set) Match(topic string) bool {
+	if s.Denies(topic) {
+		return false
+	}
 	if s.many != nil {
 		return s.many().Each(topic, func(struct{}) bool { return true })
 	}
 	return s.all || slices.ContainsFunc(s.filters, func(f string) bool { return matches(f, topic) })
 }
 
-// Covers reports whether every topic of u is one of s.
+// Covers reports whether one filter of s covers each filter of u, and s leaves
+// nothing of it out. Then every topic of u is one of s.
 func (s *Set) Covers(u *Set) bool {
-	return s.all || !slices.ContainsFunc(u.filters, func(f string) bool {
-		return !slices.ContainsFunc(s.filters, func(w string) bool { return event.Covers(w, f) })
+	for _, f := range u.filters {
+		if !slices.ContainsFunc(s.filters, func(w string) bool { return event.Covers(w, f) }) {
+			return false
+		}
+	}
+	for _, d := range s.denied { // what u leaves out too does not count
+		if _, some := u.touched(d); some && !slices.ContainsFunc(u.denied, func(w string) bool { return event.Covers(w, d) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// touched is a filter of s that overlaps with f.
+func (s *Set) touched(f string) (string, bool) {
+	i := slices.IndexFunc(s.filters, func(w string) bool { return overlap(w, f) })
+	if i < 0 {
+		return "", false
+	}
+	return s.filters[i], true
+}
+
+// Without is the set that also leaves out what the filters match; false when
+// nothing is left of it. The filters keep to the grammar.
+func (s *Set) Without(filters ...string) (*Set, bool) {
+	left := slices.DeleteFunc(slices.Clone(s.filters), func(f string) bool {
+		return slices.ContainsFunc(filters, func(d string) bool { return event.Covers(d, f) })
 	})
+	if len(left) == 0 {
+		return nil, false
+	}
+	// What touches no filter that is left is not denied: it is not there.
+	kept := newSet(left)
+	denied := slices.DeleteFunc(slices.Concat(s.denied, filters), func(d string) bool {
+		_, some := kept.touched(d)
+		return !some
+	})
+	return canonical(left, denied), true
+}
+
+// Intersect is the set of what both have; false when that is nothing. The error
+// wraps event.ErrTopic: more filters than a set may have.
+func (s *Set) Intersect(u *Set) (*Set, bool, error) {
+	if u.all && len(u.denied) == 0 {
+		return s, true, nil
+	}
+	var both []string
+	for _, a := range s.filters {
+		for _, b := range u.filters {
+			if f, some := Intersect(a, b); some {
+				both = append(both, f)
+			}
+		}
+	}
+	if len(both) == 0 {
+		return nil, false, nil
+	}
+	found, err := New(uncovered(both)...)
+	if err != nil {
+		return nil, false, err
+	}
+	set, some := found.Without(slices.Concat(s.denied, u.denied)...)
+	return set, some, nil
 }
 
 // Subjects is the set as NATS subject filters for one consumer. JetStream
@@ -131,42 +222,4 @@ func (s *Set) Subjects() []string {
 		filters[i] = event.Subject(f)
 	}
 	return filters
-}
-
-// overlap reports whether some topic matches both filters.
-func overlap(a, b string) bool {
-	for {
-		at, aRest, aMore := strings.Cut(a, ".")
-		bt, bRest, bMore := strings.Cut(b, ".")
-		switch {
-		case at == ">" || bt == ">":
-			return true
-		case at != bt && at != "*" && bt != "*":
-			return false
-		case !aMore || !bMore:
-			return aMore == bMore
-		}
-		a, b = aRest, bRest
-	}
-}
-
-// widen is a filter that covers a and b.
-func widen(a, b string) string {
-	var out []string
-	for {
-		at, aRest, aMore := strings.Cut(a, ".")
-		bt, bRest, bMore := strings.Cut(b, ".")
-		switch {
-		case at == ">" || bt == ">" || aMore != bMore:
-			return strings.Join(append(out, ">"), ".")
-		case at == bt:
-			out = append(out, at)
-		default:
-			out = append(out, "*")
-		}
-		if !aMore {
-			return strings.Join(out, ".")
-		}
-		a, b = aRest, bRest
-	}
 }

@@ -143,3 +143,97 @@ func TestASummaryIsShort(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, many.String()[:256]+"… (32 topics)", many.Summary())
 }
+
+// TestIntersectIsExact: what both filters match, and one filter is enough for it.
+func TestIntersectIsExact(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := filterGen().Draw(t, "a"), filterGen().Draw(t, "b")
+		both, some := Intersect(a, b)
+		for _, topic := range smallTopics {
+			want := event.Matches(a, topic) && event.Matches(b, topic)
+			require.Equal(t, want, some && event.Matches(both, topic), "%s and %s: %s on %s", a, b, both, topic)
+		}
+		require.Equal(t, overlap(a, b), some)
+		if some {
+			require.NoError(t, event.CheckFilter(both))
+		}
+	})
+}
+
+// deniedSet is filters without others, and whether anything is left, as a plain
+// reference has it.
+type deniedSet struct {
+	filters, denied []string
+	set             *Set
+	some            bool
+}
+
+func deniedGen() *rapid.Generator[deniedSet] {
+	return rapid.Custom(func(t *rapid.T) deniedSet {
+		d := deniedSet{
+			filters: rapid.SliceOfN(filterGen(), 1, 6).Draw(t, "filters"),
+			denied:  rapid.SliceOfN(filterGen(), 0, 4).Draw(t, "denied"),
+		}
+		d.set, d.some = newSet(d.filters).Without(d.denied...)
+		return d
+	})
+}
+
+func (d *deniedSet) match(topic string) bool {
+	return matchedBy(topic, d.filters) && !matchedBy(topic, d.denied)
+}
+
+// TestASetLeavesOutWhatIsDenied: exactly that, in whatever order it is said.
+func TestASetLeavesOutWhatIsDenied(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		d := deniedGen().Draw(t, "set")
+		for _, topic := range smallTopics {
+			require.Equal(t, d.match(topic), d.some && d.set.Match(topic), topic)
+			if d.some && matchedBy(topic, d.set.Filters()) {
+				require.Equal(t, d.match(topic), !d.set.Denies(topic), topic)
+			}
+		}
+		if !d.some {
+			return
+		}
+		again, _ := newSet(rapid.Permutation(d.filters).Draw(t, "shuffled")).Without(rapid.Permutation(append(d.denied, d.denied...)).Draw(t, "denied anew")...)
+		require.Equal(t, d.set.String(), again.String(), "equal sets share one key")
+		twice, _ := d.set.Without()
+		require.Equal(t, d.set.String(), twice.String())
+	})
+}
+
+// TestSetsIntersect: with all that either leaves out.
+func TestSetsIntersect(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := deniedGen().Draw(t, "a"), deniedGen().Draw(t, "b")
+		if !a.some || !b.some {
+			return
+		}
+		both, some, err := a.set.Intersect(b.set)
+		if err != nil {
+			require.ErrorIs(t, err, event.ErrTopic, "36 filters are too many")
+			return
+		}
+		for _, topic := range smallTopics {
+			require.Equal(t, a.match(topic) && b.match(topic), some && both.Match(topic), topic)
+		}
+		if some && a.set.Covers(b.set) {
+			for _, topic := range smallTopics {
+				require.True(t, !b.match(topic) || a.match(topic), topic)
+			}
+		}
+	})
+}
+
+// TestAKeyIsNoOtherSets: what is left out is not what is asked for.
+func TestAKeyIsNoOtherSets(t *testing.T) {
+	with, _ := newSet([]string{"a.>"}).Without("a.b")
+	require.Equal(t, "a.> !a.b", with.String())
+	for _, forged := range []string{"a.> !a.b", "!a.b", "a.>\x00a.b", " a", "a "} {
+		_, err := New(forged)
+		require.ErrorIs(t, err, event.ErrTopic, "%q", forged)
+	}
+	_, some := with.Without("a.>")
+	require.False(t, some)
+}

@@ -142,7 +142,12 @@ func (s *stepped) connect(after uint64) *socket {
 
 func (s *stepped) client(after uint64, topics ...string) (*socket, *Subscription) {
 	s.t.Helper()
-	sub, err := s.fanout.Subscribe(set(s.t, topics...), encoder)
+	return s.clientOf(after, set(s.t, topics...))
+}
+
+func (s *stepped) clientOf(after uint64, topics *topics.Set) (*socket, *Subscription) {
+	s.t.Helper()
+	sub, err := s.fanout.Subscribe(topics, encoder)
 	require.NoError(s.t, err)
 	sub.Open(position(after), wire.Open{Resumed: wire.ResumedComplete})
 	before := s.tasks()

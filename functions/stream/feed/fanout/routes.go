@@ -29,6 +29,7 @@ type routes struct {
 	hit    func(*group) bool // given to match, made once
 
 	current int32    // index in the batch of the frame that is matched
+	topic   string   // of that frame; "" for a gap, which all get
 	wanted  bool     // some group gets it
 	touched []*group // that get a frame of the batch
 }
@@ -36,6 +37,9 @@ type routes struct {
 func newRoutes() *routes {
 	r := &routes{groups: map[groupKey]*group{}, forms: map[wire.Wire]*form{}}
 	r.hit = func(g *group) bool {
+		if g.topics.Denies(r.topic) {
+			return false
+		}
 		r.wanted = true
 		if n := len(g.hits); n > 0 && g.hits[n-1] == r.current {
 			return false // two topics of the group match
@@ -52,7 +56,7 @@ func newRoutes() *routes {
 // route notes who gets the frame at that index of the batch, and reports
 // whether anybody does.
 func (r *routes) route(index int, f *wire.Frame) (wanted bool) {
-	r.current, r.wanted = int32(index), false
+	r.current, r.topic, r.wanted = int32(index), f.Topic, false
 	if f.IsGap() {
 		for _, g := range r.groups {
 			r.hit(g)
