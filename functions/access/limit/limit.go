@@ -1,0 +1,228 @@
+// Package limit says how much one client may have: open streams by address and by
+// subject, new streams a second, topic sets of the whole process, and events of
+// the log an hour.
+//
+// All of it is safe for concurrent use, and nobody waits in it. It keeps a record
+// of each address and subject with an open stream, and of the last maxRecent that
+// asked for one.
+package limit
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"sync"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/time/rate"
+
+	"sluice/functions/access/address"
+)
+
+// Defaults of a Config.
+const (
+	DefaultStreamsPerSubject = 4096
+	DefaultTopicSets         = 16384
+)
+
+const (
+	// autoStreams and autoArrivals are what Auto means for an address of the
+	// internet.
+	autoStreams  = 1024
+	autoArrivals = 100
+	// burst is how many seconds' worth of new streams may come at once: all the
+	// clients behind one address come back together.
+	burst = 10
+	// window is over which a replay budget is spread.
+	window = time.Hour
+	// maxRecent is how many addresses are remembered for their new streams, and how
+	// many for their replays, about 200 bytes each.
+	maxRecent = 1 << 16
+	// crowdedRetry is after how long a client with too many open streams may try
+	// again.
+	crowdedRetry = 10 * time.Second
+)
+
+// PerAddress is a limit for each address: a number, 0 for none, or Auto.
+type PerAddress int
+
+// Auto bounds addresses of the internet, and no others: many clients may share the
+// address of a proxy or a machine.
+const Auto PerAddress = -1
+
+// UnmarshalText reads a number or "auto".
+func (p *PerAddress) UnmarshalText(text []byte) error {
+	if string(text) == "auto" {
+		*p = Auto
+		return nil
+	}
+	n, err := strconv.ParseUint(string(text), 10, 31)
+	if err != nil {
+		return fmt.Errorf("%q: want auto, 0 for none, or a number", text)
+	}
+	*p = PerAddress(n)
+	return nil
+}
+
+// of is the limit for an address; 0 for none.
+func (p PerAddress) of(addr netip.Addr, auto int) int {
+	switch {
+	case !addr.IsValid() || p == Auto && !address.Public(addr):
+		return 0
+	case p == Auto:
+		return auto
+	}
+	return int(p)
+}
+
+// Config is the limits; a zero one is none.
+type Config struct {
+	StreamsPerAddress  PerAddress
+	ArrivalsPerAddress PerAddress // new streams a second
+	StreamsPerSubject  int
+	TopicSets          int // distinct ones of all open streams
+	ReplayEvents       int // of the log, an hour, for each subject, or address of those without
+}
+
+// Claim is what a stream counts for.
+type Claim struct {
+	Address netip.Addr
+	Subject string // "" for none
+	Topics  string // the key of its topic set
+}
+
+// What an Exceeded names.
+const (
+	FromAddress   = "too_many_from_address"
+	ArrivalRate   = "too_fast_from_address"
+	ForSubject    = "too_many_for_subject"
+	TooManyTopics = "too_many_topic_sets"
+)
+
+// Names are all that an Exceeded may name.
+var Names = []string{FromAddress, ArrivalRate, ForSubject, TooManyTopics}
+
+// Exceeded is the error of a limit that is reached. Its text is for the client.
+type Exceeded struct {
+	Limit string
+	Retry time.Duration // after which it may be tried again
+	text  string
+}
+
+func (e *Exceeded) Error() string { return e.text }
+
+// Limits counts. Make one with New.
+type Limits struct {
+	cfg      Config
+	arrivals *lru.Cache[netip.Prefix, *rate.Limiter]
+	replays  *lru.Cache[string, *rate.Limiter]
+
+	mu        sync.Mutex
+	addresses map[netip.Prefix]int
+	subjects  map[string]int
+	sets      map[string]int
+}
+
+// New makes limits that nobody has reached.
+func New(cfg Config) *Limits {
+	arrivals, err := lru.New[netip.Prefix, *rate.Limiter](maxRecent)
+	if err != nil {
+		panic("limit: " + err.Error()) // only for a size below 1
+	}
+	replays, err := lru.New[string, *rate.Limiter](maxRecent)
+	if err != nil {
+		panic("limit: " + err.Error())
+	}
+	return &Limits{cfg: cfg, arrivals: arrivals, replays: replays,
+		addresses: map[netip.Prefix]int{}, subjects: map[string]int{}, sets: map[string]int{}}
+}
+
+// Arrive counts a new stream of an address; the error is an *Exceeded when there
+// were too many in the last seconds.
+func (l *Limits) Arrive(addr netip.Addr) error {
+	most := l.cfg.ArrivalsPerAddress.of(addr, autoArrivals)
+	if most == 0 {
+		return nil
+	}
+	bucket := of(l.arrivals, address.Key(addr), rate.Limit(most), most*burst)
+	if bucket.Allow() {
+		return nil
+	}
+	return &Exceeded{ArrivalRate, time.Second, fmt.Sprintf("too many new streams from this address: %d a second are allowed; wait before you try again", most)}
+}
+
+// of is the bucket of a key; a new one is full.
+func of[K comparable](all *lru.Cache[K, *rate.Limiter], key K, perSecond rate.Limit, size int) *rate.Limiter {
+	if bucket, ok := all.Get(key); ok {
+		return bucket
+	}
+	bucket := rate.NewLimiter(perSecond, size)
+	if other, ok, _ := all.PeekOrAdd(key, bucket); ok {
+		return other
+	}
+	return bucket
+}
+
+// Take counts an open stream, until release is called; only its first call counts.
+// The error is an *Exceeded, and then nothing is counted.
+func (l *Limits) Take(c Claim) (release func(), err error) {
+	key := address.Key(c.Address)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if most := l.cfg.StreamsPerAddress.of(c.Address, autoStreams); most > 0 && l.addresses[key] >= most {
+		return nil, &Exceeded{FromAddress, crowdedRetry, fmt.Sprintf("too many streams from this address: %d may be open at once", most)}
+	}
+	if most := l.cfg.StreamsPerSubject; most > 0 && c.Subject != "" && l.subjects[c.Subject] >= most {
+		return nil, &Exceeded{ForSubject, crowdedRetry, fmt.Sprintf("too many streams for this subject: %d may be open at once", most)}
+	}
+	if most := l.cfg.TopicSets; most > 0 && l.sets[c.Topics] == 0 && len(l.sets) >= most {
+		return nil, &Exceeded{TooManyTopics, crowdedRetry, fmt.Sprintf("this instance serves %d different sets of topics already", most)}
+	}
+	l.addresses[key]++
+	l.sets[c.Topics]++
+	if c.Subject != "" {
+		l.subjects[c.Subject]++
+	}
+	return sync.OnceFunc(func() { l.release(key, c) }), nil
+}
+
+func (l *Limits) release(key netip.Prefix, c Claim) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	less(l.addresses, key)
+	less(l.sets, c.Topics)
+	if c.Subject != "" {
+		less(l.subjects, c.Subject)
+	}
+}
+
+func less[K comparable](counts map[K]int, key K) {
+	if counts[key]--; counts[key] == 0 {
+		delete(counts, key)
+	}
+}
+
+// Replay is the budget of a stream for events of the log: it takes as many of n as
+// are left. Nil when there is no limit.
+func (l *Limits) Replay(c Claim) func(n int) int {
+	most := l.cfg.ReplayEvents
+	if most == 0 {
+		return nil
+	}
+	key := "sub " + c.Subject
+	if c.Subject == "" {
+		key = "address " + address.Key(c.Address).String()
+	}
+	return func(n int) int {
+		bucket := of(l.replays, key, rate.Limit(float64(most)/window.Seconds()), most)
+		for n > 0 {
+			now := time.Now()
+			if bucket.AllowN(now, n) {
+				return n
+			}
+			n = min(n-1, int(bucket.TokensAt(now)))
+		}
+		return 0
+	}
+}
