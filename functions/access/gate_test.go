@@ -18,12 +18,20 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"sluice/functions/access"
+	"sluice/functions/access/limit"
+	"sluice/functions/topics"
 )
+
+// anybody asks for everything.
+func anybody() (*http.Request, access.Want) {
+	everything, _ := topics.New()
+	return httptest.NewRequest(http.MethodGet, "/stream", nil), access.Want{Topics: everything}
+}
 
 // admit wants a place.
 func admit(t *testing.T, g *access.Gate) *access.Grant {
 	t.Helper()
-	grant, refusal := g.Admit()
+	grant, refusal := g.Admit(anybody())
 	require.Nil(t, refusal)
 	require.NotNil(t, grant)
 	return grant
@@ -32,7 +40,7 @@ func admit(t *testing.T, g *access.Gate) *access.Grant {
 // refused wants a refusal of that code.
 func refused(t *testing.T, g *access.Gate, code access.Code) *access.Refusal {
 	t.Helper()
-	grant, refusal := g.Admit()
+	grant, refusal := g.Admit(anybody())
 	require.Nil(t, grant)
 	require.NotNil(t, refusal)
 	require.Equal(t, code, refusal.Code)
@@ -73,7 +81,7 @@ func TestNeverMoreStreamsThanPlaces(t *testing.T) {
 		for range clients {
 			asking.Go(func() {
 				<-begin
-				if grant, refusal := g.Admit(); refusal == nil {
+				if grant, refusal := g.Admit(anybody()); refusal == nil {
 					grants <- grant
 				}
 			})
@@ -96,7 +104,7 @@ func TestAsManyClientsAsPlacesAreNeverRefused(t *testing.T) {
 	for range places {
 		asking.Go(func() {
 			for range rounds {
-				grant, refusal := g.Admit()
+				grant, refusal := g.Admit(anybody())
 				if refusal != nil {
 					lost.Add(1)
 					continue
@@ -129,7 +137,9 @@ func TestADrainingGateAdmitsNobodyAndTakesPlacesBack(t *testing.T) {
 // allCodes are the codes for which a stream may be refused.
 var allCodes = []access.Code{
 	access.BadQuery, access.BadTopic, access.BadFormat, access.BadSince, access.BadFrom, access.BadLast, access.BadBusy, access.BadID, access.TopicNotServed,
+	access.TokenMissing, access.TokenInvalid, access.TokenExpired, access.TokenRevoked, access.GrantInvalid, access.TopicForbidden, access.KeysUnavailable,
 	access.TooManyConnections, access.LowMemory, access.Starting, access.LogUnavailable, access.Draining,
+	limit.FromAddress, limit.ArrivalRate, limit.ForSubject, limit.TooManyTopics,
 }
 
 // counts are the refusals by code as the registry shows them.

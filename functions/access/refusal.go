@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"sluice/functions/access/limit"
 )
 
 // Code is a refusal's word for programs. Every code is a label of a metric, so
@@ -22,6 +24,13 @@ const (
 	BadBusy            Code = "bad_busy"
 	BadID              Code = "bad_id"
 	TopicNotServed     Code = "topic_not_served"
+	TokenMissing       Code = "token_missing"
+	TokenInvalid       Code = "token_invalid"
+	TokenExpired       Code = "token_expired"
+	TokenRevoked       Code = "token_revoked"
+	GrantInvalid       Code = "grant_invalid"    // the token's grant is not understood
+	TopicForbidden     Code = "topic_forbidden"  // the token does not allow it
+	KeysUnavailable    Code = "keys_unavailable" // to check tokens with
 	TooManyConnections Code = "too_many_connections"
 	LowMemory          Code = "low_memory"
 	Starting           Code = "starting"        // the log was never read
@@ -32,7 +41,9 @@ const (
 // codes are those that a Gate's metric shows from the start.
 var codes = []Code{
 	BadQuery, BadTopic, BadFormat, BadSince, BadFrom, BadLast, BadBusy, BadID, TopicNotServed,
+	TokenMissing, TokenInvalid, TokenExpired, TokenRevoked, GrantInvalid, TopicForbidden, KeysUnavailable,
 	TooManyConnections, LowMemory, Starting, LogUnavailable, Draining,
+	limit.FromAddress, limit.ArrivalRate, limit.ForSubject, limit.TooManyTopics,
 }
 
 // Codes of answers that are not a Gate's.
@@ -51,6 +62,8 @@ type Refusal struct {
 	Message string        // for people
 	Retry   time.Duration // after which it may be tried again; 0 for never
 	Cause   error         // for the log only; may be nil
+
+	challenge string // WWW-Authenticate (RFC 9110, 11.6.1)
 }
 
 // Refuse is a refusal for good.
@@ -69,6 +82,9 @@ func (r *Refusal) Write(w http.ResponseWriter) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
+	if r.challenge != "" {
+		h.Set("WWW-Authenticate", r.challenge)
+	}
 	if r.Retry > 0 {
 		h.Set("Retry-After", strconv.Itoa(max(1, int(r.Retry.Seconds()))))
 	}

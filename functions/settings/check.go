@@ -2,6 +2,7 @@ package settings
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -40,6 +41,13 @@ func (c *checks) that(ok bool, env string, value any, want string) {
 	}
 }
 
+// says notes, unless ok, what is wrong with the command's own flags.
+func (c *checks) says(ok bool, what string) {
+	if !ok {
+		c.wrong = append(c.wrong, errors.New(what))
+	}
+}
+
 // none notes err, if there is one, as what is wrong with a setting.
 func (c *checks) none(env string, err error) {
 	if err != nil {
@@ -60,6 +68,8 @@ func (s *Shared) validate(c *checks) {
 	s.Log.validate(c)
 	s.Feed.validate(c)
 	s.Client.validate(c)
+	s.Access.validate(c)
+	s.Limits.validate(c)
 }
 
 func (s *Server) validate(c *checks) {

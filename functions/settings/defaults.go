@@ -10,6 +10,8 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"sluice/functions/access"
+	"sluice/functions/access/limit"
+	"sluice/functions/access/token"
 	"sluice/functions/health"
 	"sluice/functions/stream"
 	"sluice/functions/stream/feed"
@@ -34,6 +36,10 @@ func vars(own kong.Vars) kong.Vars {
 		"max_event_bytes":   fmt.Sprint(event.DefaultMaxBytes),
 
 		"max_connections":    fmt.Sprint(access.DefaultMaxConnections),
+		"max_per_subject":    fmt.Sprint(limit.DefaultStreamsPerSubject),
+		"max_topic_sets":     fmt.Sprint(limit.DefaultTopicSets),
+		"jwks_refresh":       duration(token.DefaultRefresh),
+		"jwks_grace":         duration(token.DefaultGrace),
 		"ring_events":        fmt.Sprint(feed.DefaultRingEvents),
 		"ring_bytes":         fmt.Sprint(feed.DefaultRingBytes),
 		"replay_concurrency": fmt.Sprint(feed.DefaultReplayConcurrency),

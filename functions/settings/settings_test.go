@@ -105,6 +105,11 @@ var wrong = map[string]string{
 	"RING_EVENTS": "0", "RING_BYTES": "0", "REPLAY_CONCURRENCY": "0", "SHARDS": "-1",
 	"PENDING_MSGS": "0", "PENDING_BYTES": "0", "STALL_TIMEOUT": "0s", "MIN_RATE": "0", "SNDBUF": "1",
 	"HEARTBEAT_INTERVAL": "1ms", "RETRY": "1500us", "MAX_AGE": "-1s", "ID_POSITION": "middle", "DIRECT": "perhaps",
+	"AUTH": "basic", "JWT_SECRET": "short-canary", "JWT_PUBLIC_KEY_FILE": "/no/such/file", "JWKS_URL": "http://issuer.example", "JWKS_REFRESH": "1ms", "JWKS_GRACE": "-1s",
+	"JWT_ISSUER": "a b", "JWT_AUDIENCE": "a\tb", "JWT_LEEWAY": "-1s", "JWT_CLAIM": "a b", "AUTH_COOKIE": "a=b", "AUTH_QUERY": "perhaps",
+	"TRUSTED_PROXIES": "everybody", "FORWARDED_HEADER": "X-Real-IP",
+	"MAX_CONNECTIONS_PER_ADDRESS": "many", "MAX_NEW_PER_ADDRESS": "-1", "MAX_CONNECTIONS_PER_SUBJECT": "-1", "MAX_STREAMS_PER_CONNECTION": "0",
+	"MAX_TOPIC_SETS": "-1", "MAX_REPLAY_EVENTS": "-1",
 	"NATS_URL": "http://127.0.0.1", "NATS_CREDS": "/no/such/file", "NATS_INBOX_PREFIX": "a b", "CREATE_STREAM": "perhaps",
 	"STREAM_REPLICAS": "6", "FUNCTIONS": "stream,metrics",
 	"NATS_PORT": "65536", "NATS_SYNC_ALWAYS": "perhaps", "DEMO": "perhaps",
@@ -134,6 +139,7 @@ func TestEveryErrorIsToldAtOnce(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			require.Error(t, tc.err)
 			lines := strings.Split(tc.err.Error(), "\n")
+			assert.NotContains(t, tc.err.Error(), "canary", "a secret is not repeated")
 			assert.Len(t, lines, len(tc.flags))
 			for _, f := range tc.flags {
 				assert.Contains(t, tc.err.Error(), "--"+f.name+" ("+f.env+") ", "the setting that is wrong is named")
@@ -224,4 +230,37 @@ func TestHealthcheckIsACommand(t *testing.T) {
 	assert.False(t, done)
 	assert.Equal(t, "healthcheck", command)
 	assert.True(t, cfg.Healthcheck.Ready)
+}
+
+// TestWhatTokensAreCheckedWith: just one thing, and only where it does something.
+func TestWhatTokensAreCheckedWith(t *testing.T) {
+	const secret, url = "0123456789abcdef0123456789abcdef", "https://issuer.example/jwks.json?key=canary"
+	for _, tt := range []struct {
+		vars map[string]string
+		says string // "" for no error
+	}{
+		{map[string]string{"AUTH": "jwt", "JWT_SECRET": secret}, ""},
+		{map[string]string{"AUTH": "jwt", "JWKS_URL": url}, ""},
+		{map[string]string{"AUTH": "jwt"}, "there are 0"},
+		{map[string]string{"AUTH": "jwt", "JWT_SECRET": secret, "JWKS_URL": url}, "there are 2"},
+		{map[string]string{"JWT_SECRET": secret}, "JWT_SECRET would do nothing"},
+	} {
+		cfg, err := parseEdge(tt.vars)
+		if tt.says != "" {
+			assert.ErrorContains(t, err, "--auth (AUTH) ")
+			assert.ErrorContains(t, err, tt.says)
+			continue
+		}
+		require.NoError(t, err)
+		assert.NotContains(t, cfg.Access.Describe(), secret)
+		assert.NotContains(t, cfg.Access.Describe(), "canary")
+	}
+	_, err := parseEdge(nil, "token")
+	assert.ErrorContains(t, err, "JWT_SECRET")
+	_, err = parseEdge(map[string]string{"JWT_SECRET": secret}, "token", "--for=0s")
+	assert.ErrorContains(t, err, "--for")
+	for _, args := range [][]string{{"revoke"}, {"revoke", "--sub=a", "--jti=b"}} {
+		_, err = parseEdge(nil, args...)
+		assert.ErrorContains(t, err, "either --sub or --jti")
+	}
 }

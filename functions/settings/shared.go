@@ -21,6 +21,8 @@ type Shared struct {
 	Log    Log    `embed:"" group:"Event log"`
 	Feed   Feed   `embed:"" group:"Event log"`
 	Client Client `embed:"" group:"Clients"`
+	Access Access `embed:"" group:"Access"`
+	Limits Limits `embed:"" group:"Limits"`
 }
 
 // Logging is what every command has.

@@ -25,7 +25,7 @@ import (
 // text/event-stream, and for nothing else; a status would end most for good.
 func TestWhoIsToldInBand(t *testing.T) {
 	natstest.CheckGoroutines(t)
-	r := newRig(t, func(o *streamtest.Options) { o.Stream.MaxConnections = 1 })
+	r := newRig(t, func(o *streamtest.Options) { o.Access.MaxConnections = 1 })
 	r.live(t)
 	const blocks, status = 200, 503
 	for _, tt := range []struct {
@@ -81,7 +81,7 @@ func TestWhoIsToldInBand(t *testing.T) {
 func TestWhoIsBusyKeepsWhatTheClientAskedFor(t *testing.T) {
 	ways(t, func(t *testing.T, way func(*streamtest.Options)) {
 		natstest.CheckGoroutines(t)
-		r := newRig(t, way, func(o *streamtest.Options) { o.Stream.MaxConnections = 1 })
+		r := newRig(t, way, func(o *streamtest.Options) { o.Access.MaxConnections = 1 })
 		there := r.live(t)
 		r.log.PublishN(5, "a")
 		there.Events(t, 5)
@@ -180,7 +180,7 @@ func TestWhatTheLogCannotSayNow(t *testing.T) {
 // missing.
 func TestRefusalsOverEveryProtocol(t *testing.T) {
 	natstest.CheckGoroutines(t)
-	r := newRig(t, func(o *streamtest.Options) { o.Stream.MaxConnections = 1 })
+	r := newRig(t, func(o *streamtest.Options) { o.Access.MaxConnections = 1 })
 	there := r.live(t)
 	r.log.Publish("a")
 	there.Event(t)

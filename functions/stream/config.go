@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"sluice/functions/access"
 	"sluice/functions/stream/feed"
 	"sluice/functions/stream/sse"
 )
@@ -19,15 +20,15 @@ const (
 )
 
 // Config is what a Handler needs. Feed and Encoder must be set; other zero
-// fields take the defaults above and in package access.
+// fields take the defaults above.
 type Config struct {
 	Feed     *feed.Feed
 	Encoder  *sse.Encoder
 	Logger   *slog.Logger          // default: none
 	Registry prometheus.Registerer // default: none
 
-	// MaxConnections is how many streams may be open at once.
-	MaxConnections int
+	// Gate admits the streams.
+	Gate *access.Gate // default: one without tokens and limits for clients
 	// MaxAge ends connections after that time ± 5 %; 0 never does.
 	MaxAge time.Duration
 	// StallTimeout and MinRate: a client for which bytes wait must take
@@ -51,5 +52,8 @@ func (c *Config) setDefaults() {
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	if c.Registry == nil {
 		c.Registry = prometheus.NewRegistry()
+	}
+	if c.Gate == nil {
+		c.Gate = access.NewGate(access.Config{Logger: c.Logger, Registry: c.Registry})
 	}
 }

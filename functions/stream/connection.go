@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"sync"
 	"time"
 
 	"sluice/functions/access"
@@ -23,6 +24,8 @@ type connection struct {
 	request requestLine
 	began   time.Time
 	age     *time.Timer // of MAX_AGE; nil for none
+	overdue *time.Timer // of a last block; nil for none; under mu
+	mu      sync.Mutex
 	way     way
 }
 
@@ -42,6 +45,19 @@ func (c *connection) begin(sub *fanout.Subscription) {
 		age += time.Duration((rand.Float64() - 0.5) * maxAgeSpread * float64(age))
 		c.age = time.AfterFunc(age, func() { sub.Drain(wire.ReasonMaxAge) })
 	}
+	c.grant.Watch(c.lost)
+}
+
+// byeTimeout is how long a client whose leave was lost may take for its last
+// block: it is gone within two seconds.
+const byeTimeout = time.Second
+
+// lost sends a client away whose grant is lost.
+func (c *connection) lost(why access.Loss) {
+	c.sub.Drain(wire.Reason(why))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.overdue = time.AfterFunc(byeTimeout, func() { c.sub.Cut(fanout.ErrOverdue) })
 }
 
 // ended is called once, when the stream is over.
@@ -51,12 +67,21 @@ func (c *connection) ended(e fanout.End) {
 	}
 	c.handler.open[c.way].Add(-1)
 	c.grant.Release()
+	c.mu.Lock()
+	if c.overdue != nil {
+		c.overdue.Stop()
+	}
+	c.mu.Unlock()
 	level := slog.LevelInfo
 	if errors.Is(e.Err, fanout.ErrSlow) || errors.Is(e.Err, fanout.ErrStalled) {
 		level = slog.LevelWarn
 	}
-	c.handler.cfg.Logger.Log(context.Background(), level, "a stream ended", "reason", e.Reason, "topics", c.request.topics,
-		"last_id", e.LastID.String(), "sent", e.Sent, "seconds", time.Since(c.began).Seconds(), "remote", c.request.remote)
+	args := []any{"reason", e.Reason, "topics", c.request.topics, "last_id", e.LastID.String(), "sent", e.Sent,
+		"seconds", time.Since(c.began).Seconds(), "remote", c.request.remote}
+	if c.grant.Subject != "" {
+		args = append(args, "subject", c.grant.Subject)
+	}
+	c.handler.cfg.Logger.Log(context.Background(), level, "a stream ended", args...)
 	if c.request.onEnd != nil {
 		c.request.onEnd(End{Reason: e.Reason, LastID: e.LastID, Sent: e.Sent, Direct: c.way == direct})
 	}

@@ -98,7 +98,7 @@ func TestOnEndTellsOfARefusedRequest(t *testing.T) {
 func TestOnEndTellsOfAClientThatLeavesBeforeItsStreamBegins(t *testing.T) {
 	ways(t, func(t *testing.T, way func(*streamtest.Options)) {
 		natstest.CheckGoroutines(t)
-		r := newRig(t, way, func(o *streamtest.Options) { o.Stream.MaxConnections = 1 })
+		r := newRig(t, way, func(o *streamtest.Options) { o.Access.MaxConnections = 1 })
 		r.log.Publish("a")
 		require.Eventually(t, func() bool { return r.edge.Feed.Position().Seq == 1 }, natstest.Patience, time.Millisecond)
 		m := behind(t, r.edge.Handler, nil)

@@ -48,7 +48,7 @@ func New(cfg Config) *Handler {
 	cfg.setDefaults()
 	h := &Handler{
 		cfg:  cfg,
-		gate: access.NewGate(access.Config{MaxConnections: cfg.MaxConnections, Logger: cfg.Logger, Registry: cfg.Registry}),
+		gate: cfg.Gate,
 		pace: socket.NewPace(cfg.MinRate, cfg.StallTimeout),
 
 		draining: make(chan struct{}),
@@ -86,11 +86,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, r, &q, bad)
 		return
 	}
-	grant, bad := h.gate.Admit()
+	grant, bad := h.gate.Admit(r, access.Want{Topics: q.Topics, Named: q.named})
 	if bad != nil {
 		h.refuse(w, r, &q, bad)
 		return
 	}
+	q.Topics, q.Budget = grant.Topics, grant.Replay
 	if err := h.waitForLog(r.Context()); err != nil {
 		grant.Release()
 		h.fail(w, r, &q, err)
@@ -101,7 +102,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.head(w, r)
 		return
 	}
-	c := &connection{handler: h, grant: grant, request: q.line(r), began: time.Now(), way: throughHTTP}
+	c := &connection{handler: h, grant: grant, request: q.line(r, grant), began: time.Now(), way: throughHTTP}
 	if !h.cfg.ThroughHTTP && socket.CanTake(w, r) {
 		c.way = direct
 		if r.ProtoAtLeast(1, 1) {

@@ -38,7 +38,7 @@ func TestHeadIsAnsweredAsGetWithoutABody(t *testing.T) {
 		natstest.CheckGoroutines(t)
 		r := newRig(t, way, func(o *streamtest.Options) {
 			o.Feed.Filter = []string{"a.>"}
-			o.Stream.MaxConnections = 1
+			o.Access.MaxConnections = 1
 		})
 		m := behind(t, r.edge.Handler, nil)
 		for _, tt := range []struct {

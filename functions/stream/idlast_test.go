@@ -59,7 +59,7 @@ func everything(t *testing.T, way func(*streamtest.Options), params url.Values) 
 	t.Helper()
 	r := newRig(t, way, func(o *streamtest.Options) {
 		o.Feed.HeartbeatInterval = 64 * time.Millisecond
-		o.Stream.MaxConnections = 1
+		o.Access.MaxConnections = 1
 	})
 	r.log.PublishN(2, "a", "b")
 	require.Eventually(t, func() bool { return r.edge.Feed.Position().Seq == 2 }, natstest.Patience, time.Millisecond)

@@ -112,7 +112,7 @@ func TestHeartbeatsCarryThePosition(t *testing.T) {
 func TestMaxConnections(t *testing.T) {
 	ways(t, func(t *testing.T, way func(*streamtest.Options)) {
 		natstest.CheckGoroutines(t)
-		r := newRig(t, way, func(o *streamtest.Options) { o.Stream.MaxConnections = 2 })
+		r := newRig(t, way, func(o *streamtest.Options) { o.Access.MaxConnections = 2 })
 		first := r.live(t)
 		r.live(t)
 

@@ -198,7 +198,7 @@ func TestAPlaceIsTheStreamsAndNotTheHandlers(t *testing.T) {
 		natstest.CheckGoroutines(t)
 		var o streamtest.Options
 		way(&o)
-		r := newRig(t, way, func(o *streamtest.Options) { o.Stream.MaxConnections = 1 })
+		r := newRig(t, way, func(o *streamtest.Options) { o.Access.MaxConnections = 1 })
 		m := behind(t, r.edge.Handler, nil)
 		first := streamtest.Open(t, m.url, streamtest.Query{})
 		first.System(t, "open")

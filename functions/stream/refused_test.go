@@ -66,10 +66,10 @@ func TestEveryRefusalIsToldAndCountedByItsCode(t *testing.T) {
 	reg, registry := counting()
 	edge := newRig(t, registry, func(o *streamtest.Options) {
 		o.Feed.Filter = []string{"a.>"}
-		o.Stream.MaxConnections = 1
+		o.Access.MaxConnections = 1
 	}).edge
 	r := &refusals{behind(t, edge.Handler, nil), func(t *testing.T) map[string]int { return values(t, reg, "sse_requests_refused_total") }}
-	require.Len(t, r.counts(t), 14)
+	require.Len(t, r.counts(t), 25)
 
 	for _, tt := range []struct {
 		code   access.Code

@@ -17,6 +17,7 @@ import (
 // request is a checked GET /stream.
 type request struct {
 	feed.Request
+	named  bool       // it names its topics; else they are all that the instance serves
 	inband bool       // a refusal that passes is told in-band
 	format sse.Format // of all blocks
 }
@@ -57,6 +58,7 @@ func (h *Handler) parse(r *http.Request) (q request, bad *access.Refusal) {
 	if q.Topics, bad = h.topics(params.Values[paramTopic]); bad != nil {
 		return q, bad
 	}
+	q.named = len(params.Values[paramTopic]) > 0
 	if q.format, bad = h.format(params); bad != nil {
 		return q, bad
 	}
@@ -175,6 +177,6 @@ func duration(text string) (time.Duration, error) {
 }
 
 // line is what is kept of the request.
-func (q *request) line(r *http.Request) requestLine {
-	return requestLine{topics: q.Topics.Summary(), remote: r.RemoteAddr, onEnd: onEnd(r.Context())}
+func (q *request) line(r *http.Request, grant *access.Grant) requestLine {
+	return requestLine{topics: q.Topics.Summary(), remote: access.Remote(r, grant.Address), onEnd: onEnd(r.Context())}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"sluice/functions/access"
 	"sluice/functions/stream"
 	"sluice/functions/stream/feed"
 	"sluice/functions/stream/sse"
@@ -38,7 +39,7 @@ func newStarting(t *testing.T, way func(*streamtest.Options), timeout time.Durat
 	require.NoError(t, err)
 	var o streamtest.Options
 	way(&o)
-	o.Stream.Feed, o.Stream.Encoder, o.Stream.MaxConnections, o.Stream.StartTimeout = f, encoder, 1, timeout
+	o.Stream.Feed, o.Stream.Encoder, o.Stream.Gate, o.Stream.StartTimeout = f, encoder, access.NewGate(access.Config{MaxConnections: 1}), timeout
 	s := &starting{handler: stream.New(o.Stream), feed: f, log: streamtest.NewLog(t, ns.JetStream(t)), waits: make(chan struct{}, 64)}
 	s.middleware = behind(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.handler.ServeHTTP(w, r.WithContext(noticed{r.Context(), s.waits}))

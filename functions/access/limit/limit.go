@@ -203,26 +203,42 @@ func less[K comparable](counts map[K]int, key K) {
 	}
 }
 
-// Replay is the budget of a stream for events of the log: it takes as many of n as
-// are left. Nil when there is no limit.
-func (l *Limits) Replay(c Claim) func(n int) int {
-	most := l.cfg.ReplayEvents
-	if most == 0 {
+// Budget is what one client may have read from the log. The nil Budget is without
+// an end.
+type Budget struct {
+	limits *Limits
+	key    string
+}
+
+// Replay is the budget of a stream; nil when there is no limit.
+func (l *Limits) Replay(c Claim) *Budget {
+	if l.cfg.ReplayEvents == 0 {
 		return nil
 	}
 	key := "sub " + c.Subject
 	if c.Subject == "" {
 		key = "address " + address.Key(c.Address).String()
 	}
-	return func(n int) int {
-		bucket := of(l.replays, key, rate.Limit(float64(most)/window.Seconds()), most)
-		for n > 0 {
-			now := time.Now()
-			if bucket.AllowN(now, n) {
-				return n
-			}
-			n = min(n-1, int(bucket.TokensAt(now)))
-		}
-		return 0
+	return &Budget{l, key}
+}
+
+// bucket is looked for at each use: while the client reads it may be forgotten,
+// and another stream of the client have a new one.
+func (b *Budget) bucket() *rate.Limiter {
+	most := b.limits.cfg.ReplayEvents
+	return of(b.limits.replays, b.key, rate.Limit(float64(most)/window.Seconds()), most)
+}
+
+// Left reports whether anything is left.
+func (b *Budget) Left() bool { return b == nil || b.bucket().Tokens() >= 1 }
+
+// Spend takes n events from what is left. It may be less: then the rest is owed.
+func (b *Budget) Spend(n int) {
+	if b == nil {
+		return
+	}
+	bucket := b.bucket()
+	for most := b.limits.cfg.ReplayEvents; n > 0; n -= most {
+		bucket.ReserveN(time.Now(), min(n, most))
 	}
 }

@@ -133,23 +133,32 @@ func TestManyAddressesTakeBoundedMemory(t *testing.T) {
 	exceeded(t, limit.FromAddress, err)
 }
 
-// TestAReplayBudgetIsAnIdentitys: it takes what is left, and fills again within an
-// hour.
+// TestAReplayBudgetIsAnIdentitys: what is spent beyond it is owed, and it fills
+// again within an hour.
 func TestAReplayBudgetIsAnIdentitys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := limit.New(limit.Config{ReplayEvents: 3600})
 		alice := l.Replay(limit.Claim{Address: public, Subject: "alice"})
-		assert.Equal(t, 3000, alice(3000))
-		assert.Equal(t, 600, l.Replay(limit.Claim{Address: private, Subject: "alice"})(1000), "what is left")
-		assert.Equal(t, 0, alice(1))
-		assert.Equal(t, 3600, l.Replay(limit.Claim{Address: public})(5000), "an address without a subject")
-		assert.Equal(t, 0, l.Replay(limit.Claim{Address: public})(1))
+		assert.True(t, alice.Left())
+		alice.Spend(3599)
+		assert.True(t, l.Replay(limit.Claim{Address: private, Subject: "alice"}).Left())
+		alice.Spend(11)
+		assert.False(t, l.Replay(limit.Claim{Address: private, Subject: "alice"}).Left(), "wherever she is")
+		address := l.Replay(limit.Claim{Address: public})
+		assert.True(t, address.Left(), "an address without a subject")
+		address.Spend(3 * 3600)
 		<-time.After(10 * time.Second)
-		assert.Equal(t, 10, alice(100))
-		<-time.After(2 * time.Hour)
-		assert.Equal(t, 3600, alice(1<<20))
+		assert.False(t, alice.Left(), "ten were owed")
+		<-time.After(time.Second)
+		assert.True(t, alice.Left())
+		<-time.After(2*time.Hour - time.Minute)
+		assert.False(t, address.Left(), "three hours' worth, of which one was there")
+		<-time.After(time.Minute)
+		assert.True(t, address.Left())
 	})
-	assert.Nil(t, limit.New(limit.Config{}).Replay(limit.Claim{}))
+	endless := limit.New(limit.Config{}).Replay(limit.Claim{})
+	endless.Spend(1 << 40)
+	assert.True(t, endless.Left())
 }
 
 // TestLimitsAgainstAModel: what is open never exceeds a limit, nobody is refused

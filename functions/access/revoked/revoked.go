@@ -1,8 +1,8 @@
 // Package revoked is the list of subjects and tokens whose leave was taken back
 // before their tokens expire: the keys of a KV bucket, which every edge follows.
 //
-// List.Run follows the bucket and calls Config.Added from its one goroutine, which
-// it must not hold up. The rest never blocks. Where the bucket is missing or may
+// List.Run follows the bucket and tells of what is new from its one goroutine, which
+// must not be held up. The rest never blocks. Where the bucket is missing or may
 // not be read nothing is revoked, and that is logged.
 package revoked
 
@@ -56,14 +56,13 @@ type Config struct {
 	// Create lets Run create a missing bucket, with Replicas.
 	Create   bool
 	Replicas int
-	// Added is told of each key that is new on the list.
-	Added  func(key string)
-	Logger *slog.Logger
+	Logger   *slog.Logger
 }
 
 // List is what is revoked, as the bucket said last. Make one with New.
 type List struct {
 	cfg    Config
+	added  func(key string)
 	told   bool            // that it cannot be read; Run's goroutine
 	coming map[string]bool // while all is read; else nil; Run's goroutine
 
@@ -72,7 +71,11 @@ type List struct {
 }
 
 // New is an empty list, until Run has read the bucket.
-func New(cfg Config) *List { return &List{cfg: cfg} }
+func New(cfg Config) *List { return &List{cfg: cfg, added: func(string) {}} }
+
+// Tell has added called with each key that is new on the list. It must not block,
+// and Tell is called before Run.
+func (l *List) Tell(added func(key string)) { l.added = added }
 
 // Has reports whether one of the keys is on the list.
 func (l *List) Has(keys ...string) bool {
@@ -124,7 +127,7 @@ func (l follower) Apply(e jetstream.KeyValueEntry) {
 	}
 	l.mu.Unlock()
 	if added {
-		l.cfg.Added(key)
+		l.added(key)
 	}
 }
 
@@ -167,7 +170,7 @@ func (l *List) replace(keys map[string]bool) {
 	}
 	l.mu.Unlock()
 	for _, key := range added {
-		l.cfg.Added(key)
+		l.added(key)
 	}
 }
 

@@ -54,11 +54,11 @@ func start(t *testing.T, create bool) *list {
 	l := &list{js: srv.JetStream(t), log: &lockedBuffer{}}
 	l.List = revoked.New(revoked.Config{
 		Conn: nc, JS: l.js, Create: create, Replicas: 1, Logger: slog.New(slog.NewTextHandler(l.log, nil)),
-		Added: func(key string) {
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			l.added = append(l.added, key)
-		},
+	})
+	l.Tell(func(key string) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.added = append(l.added, key)
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// queryToken is the parameter of a token in the URL (RFC 6750, 2.3).
-const queryToken = "access_token"
+// QueryParameter is the parameter of a token in the URL (RFC 6750, 2.3).
+const QueryParameter = "access_token"
 
 // find is the text of the request's token: of its header Authorization, else of
 // the cookie, else of the query. The first one that is there counts, even if it is
@@ -56,7 +56,7 @@ func bearer(h http.Header) (text string, ok bool, err error) {
 func inQuery(raw string) (string, bool) {
 	for part := range strings.SplitSeq(raw, "&") {
 		name, value, _ := strings.Cut(part, "=")
-		if name != queryToken {
+		if name != QueryParameter {
 			continue
 		}
 		if text, err := url.QueryUnescape(value); err == nil {

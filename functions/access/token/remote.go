@@ -17,6 +17,7 @@ import (
 
 	"github.com/MicahParks/jwkset"
 	"github.com/cenkalti/backoff/v5"
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"sluice/functions/logging"
@@ -43,6 +44,8 @@ const (
 	maxRedirects = 3
 	// maxKeyID is the longest key id that is looked for, in bytes.
 	maxKeyID = 256
+	// maxMissing is how many key ids are remembered that were looked for in vain.
+	maxMissing = 1024
 )
 
 // remote is the keys of a JSON Web Key Set at a URL.
@@ -57,11 +60,13 @@ type remote struct {
 
 	asked   chan struct{} // of run: a fetch is wanted now
 	current atomic.Pointer[keySet]
+	missing *lru.Cache[string, time.Time] // key ids that were looked for in vain, and when
 
-	mu   sync.Mutex
-	now  *fetch    // under way; nil for none
-	next *fetch    // the one after it
-	last time.Time // when the last one was over
+	mu     sync.Mutex
+	now    *fetch    // under way; nil for none
+	next   *fetch    // the one after it
+	wanted bool      // somebody waits for next
+	last   time.Time // when that was asked for last
 }
 
 // keySet is the keys as they were fetched.
@@ -74,8 +79,13 @@ func newRemote(cfg Config) (*remote, error) {
 	if err := CheckURL(cfg.JWKSURL); err != nil {
 		return nil, err
 	}
+	missing, err := lru.New[string, time.Time](maxMissing)
+	if err != nil {
+		return nil, err
+	}
 	k := &remote{
-		asked: make(chan struct{}, 1), next: &fetch{done: make(chan struct{})},
+		missing: missing,
+		asked:   make(chan struct{}, 1), next: &fetch{done: make(chan struct{})},
 		url: cfg.JWKSURL, refresh: cfg.Refresh, grace: cfg.Grace, logger: cfg.Logger,
 		client: &http.Client{Timeout: fetchTimeout, CheckRedirect: func(r *http.Request, via []*http.Request) error {
 			if len(via) > maxRedirects {
@@ -134,12 +144,15 @@ func (k *remote) run(ctx context.Context) {
 // may be known soon: that is ErrKeys, and the client is to come back.
 func (k *remote) find(ctx context.Context, kid string) ([]key, error) {
 	if len(kid) > maxKeyID {
-		return nil, fmt.Errorf("%w: its key is not known", ErrInvalid)
+		return nil, errUnknown
 	}
 	if found, ok := k.known(kid); ok {
 		return found, nil
 	}
 	came := time.Now()
+	if at, ok := k.missing.Get(kid); ok && came.Sub(at) < fetchPause {
+		return nil, errUnknown
+	}
 	f := k.ask(came)
 	if f == nil {
 		return nil, ErrKeys
@@ -158,10 +171,13 @@ func (k *remote) find(ctx context.Context, kid string) ([]key, error) {
 	case ok:
 		return found, nil
 	case f.ok && !f.began.Before(came):
-		return nil, fmt.Errorf("%w: its key is not known", ErrInvalid)
+		k.missing.Add(kid, time.Now())
+		return nil, errUnknown
 	}
 	return nil, ErrKeys
 }
+
+var errUnknown = fmt.Errorf("%w: its key is not known", ErrInvalid)
 
 // fetch is one fetch, for all who wait for it.
 type fetch struct {
@@ -171,16 +187,20 @@ type fetch struct {
 }
 
 // ask is the fetch to wait for: the one under way, or the next one, which it has
-// begun soon. Nil when one was made a moment ago.
+// begun soon. Nil when one was asked for a moment ago and is over.
 func (k *remote) ask(now time.Time) *fetch {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.now != nil {
 		return k.now
 	}
+	if k.wanted {
+		return k.next
+	}
 	if now.Sub(k.last) < fetchPause {
 		return nil
 	}
+	k.last, k.wanted = now, true
 	select {
 	case k.asked <- struct{}{}:
 	default: // it is asked for already
@@ -193,7 +213,7 @@ func (k *remote) fetch(ctx context.Context) bool {
 	k.mu.Lock()
 	f := k.next
 	f.began = time.Now()
-	k.now, k.next = f, &fetch{done: make(chan struct{})}
+	k.now, k.next, k.wanted = f, &fetch{done: make(chan struct{})}, false
 	k.mu.Unlock()
 	keys, err := k.get(ctx)
 	result := "ok"
@@ -208,7 +228,7 @@ func (k *remote) fetch(ctx context.Context) bool {
 	k.fetches.WithLabelValues(result).Inc()
 	k.mu.Lock()
 	f.ok = err == nil
-	k.now, k.last = nil, time.Now()
+	k.now = nil
 	k.mu.Unlock()
 	close(f.done)
 	return f.ok

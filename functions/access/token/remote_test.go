@@ -231,3 +231,19 @@ func TestOneBadKeyDoesNotTakeTheOthersWithIt(t *testing.T) {
 	_, err := v.Verify(request(sign(t, jwt.SigningMethodES256, b, good(), "kid", "a")))
 	assert.ErrorIs(t, err, token.ErrInvalid)
 }
+
+// TestATokenOfAKeyThatIsGoneIsRefusedEachTime: not told to come back for ever, also
+// where the keys are fetched often.
+func TestATokenOfAKeyThatIsGoneIsRefusedEachTime(t *testing.T) {
+	old, fresh := ecKey(t, elliptic.P256()), ecKey(t, elliptic.P256())
+	s := startKeys(t, keySet(t, map[string]crypto.PublicKey{"new": fresh.Public()}))
+	for _, v := range []*token.Verifier{s.run(t), s.run(t, refresh(20*time.Millisecond))} {
+		becomes(t, v, sign(t, jwt.SigningMethodES256, fresh, good(), "kid", "new"), nil)
+		text := sign(t, jwt.SigningMethodES256, old, good(), "kid", "old")
+		becomes(t, v, text, token.ErrInvalid)
+		for range 10 {
+			_, err := v.Verify(request(text))
+			require.ErrorIs(t, err, token.ErrInvalid)
+		}
+	}
+}

@@ -12,8 +12,8 @@ import (
 type Order struct {
 	Subject, Issuer, Audience string // "" leaves the claim out
 	For                       time.Duration
-	Claim                     string              // name of the grant's claim
-	Grant                     map[string][]string // lists by subscribe, deny and publish
+	Claim                     string         // name of the grant's claim
+	Grant                     map[string]any // as package rights reads it
 }
 
 // Sign makes a token with HS256, with an id of its own. The error says what is

@@ -27,6 +27,10 @@ import (
 // MaxBytes is the longest token that is looked at, in bytes.
 const MaxBytes = 8 << 10
 
+// maxSubjectBytes is the longest subject: it is kept for as long as a stream is
+// open, and logged at its end. OpenID Connect Core, 2, has 255.
+const maxSubjectBytes = 255
+
 // What Verify refuses. The texts of the errors that wrap them are for the client.
 var (
 	ErrMissing = errors.New("a token is wanted: send Authorization: Bearer and the token")
@@ -123,6 +127,9 @@ func (v *Verifier) Verify(r *http.Request) (*Token, error) {
 	t := &Token{Claims: claims}
 	if t.Subject, err = claims.GetSubject(); err != nil {
 		return nil, fmt.Errorf("%w: its sub is not a string", ErrInvalid)
+	}
+	if len(t.Subject) > maxSubjectBytes {
+		return nil, fmt.Errorf("%w: its sub is longer than %d bytes", ErrInvalid, maxSubjectBytes)
 	}
 	if id, ok := claims["jti"]; ok {
 		if t.ID, ok = id.(string); !ok {

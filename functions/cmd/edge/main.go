@@ -5,7 +5,9 @@
 // later at most; a second SIGTERM or SIGINT ends it at once.
 //
 // edge healthcheck asks the edge on PORT of this machine whether it lives: for
-// containers, whose image has no other program to ask with.
+// containers, whose image has no other program to ask with. edge token signs a
+// token, for trying and for scripts, and edge revoke takes the leave of one, or of
+// all of a subject, back.
 package main
 
 import (
@@ -36,8 +38,13 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 	if done || err != nil {
 		return err
 	}
-	if command == "healthcheck" {
+	switch command {
+	case settings.CommandHealthcheck:
 		return healthcheck(ctx, cfg)
+	case settings.CommandToken:
+		return signToken(cfg, stdout)
+	case settings.CommandRevoke:
+		return revoke(ctx, cfg, stdout)
 	}
 	log, flush := logging.New(stderr, cfg.Server.LogLevel, logging.Auto)
 	defer flush()
@@ -61,13 +68,19 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 // connect returns at once, whether NATS is there or not.
 func connect(cfg *settings.Edge, logger *slog.Logger) (*nats.Conn, error) {
 	servers := cfg.NATS.Servers()
-	opts := append(app.ConnectOptions("sluice-edge", servers, logger), nats.CustomInboxPrefix(cfg.NATS.InboxPrefix))
-	if cfg.NATS.Creds != "" {
-		opts = append(opts, nats.UserCredentials(cfg.NATS.Creds))
-	}
+	opts := append(app.ConnectOptions("sluice-edge", servers, logger), natsOptions(cfg)...)
 	conn, err := nats.Connect(cfg.NATS.URL, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("NATS at %s (NATS_URL, NATS_CREDS): %w", servers, err)
 	}
 	return conn, nil
+}
+
+// natsOptions are those of every connection to NATS that the settings ask for.
+func natsOptions(cfg *settings.Edge) []nats.Option {
+	opts := []nats.Option{nats.CustomInboxPrefix(cfg.NATS.InboxPrefix)}
+	if cfg.NATS.Creds != "" {
+		opts = append(opts, nats.UserCredentials(cfg.NATS.Creds))
+	}
+	return opts
 }

@@ -49,6 +49,28 @@ func TestEverySettingActs(t *testing.T) {
 		"MAX_AGE":            testMaxAge,
 		"ID_POSITION":        testIDPosition,
 		"DIRECT":             testDirect,
+
+		"AUTH":                testAuth,
+		"JWT_SECRET":          testJWTSecret,
+		"JWT_PUBLIC_KEY_FILE": testJWTPublicKeyFile,
+		"JWKS_URL":            testJWKSURL,
+		"JWKS_REFRESH":        testJWKSRefresh,
+		"JWKS_GRACE":          testJWKSGrace,
+		"JWT_ISSUER":          testJWTIssuer,
+		"JWT_AUDIENCE":        testJWTAudience,
+		"JWT_LEEWAY":          testJWTLeeway,
+		"JWT_CLAIM":           testJWTClaim,
+		"AUTH_COOKIE":         testAuthCookie,
+		"AUTH_QUERY":          testAuthQuery,
+		"TRUSTED_PROXIES":     testTrustedProxies,
+		"FORWARDED_HEADER":    testForwardedHeader,
+
+		"MAX_CONNECTIONS_PER_ADDRESS": testMaxConnectionsPerAddress,
+		"MAX_NEW_PER_ADDRESS":         testMaxNewPerAddress,
+		"MAX_CONNECTIONS_PER_SUBJECT": testMaxConnectionsPerSubject,
+		"MAX_STREAMS_PER_CONNECTION":  testMaxStreamsPerConnection,
+		"MAX_TOPIC_SETS":              testMaxTopicSets,
+		"MAX_REPLAY_EVENTS":           testMaxReplayEvents,
 	}
 	for _, name := range cmdtest.Shared {
 		assert.Contains(t, tests, name, "local relies on it")

@@ -38,6 +38,8 @@ type Request struct {
 	// Wire is the format that the client gets. It knows the frames of the
 	// feed's own (Config.Wire).
 	Wire wire.Wire
+	// Budget bounds what is read of the log; nil does not.
+	Budget fanout.Budget
 }
 
 // ErrNotReady is what Subscribe gives while the ring has never been loaded.
@@ -59,6 +61,7 @@ func (f *Feed) Subscribe(ctx context.Context, req Request) (*fanout.Subscription
 		s.Abandon()
 		return nil, err
 	}
+	s.Limit(req.Budget)
 	open.Compacted = f.log.Known().Compacted
 	s.Open(pos, open)
 	f.countOpening(open)

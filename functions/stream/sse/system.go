@@ -38,6 +38,7 @@ var gapMessages = map[wire.Reason]string{
 	wire.ReasonRecreated: "events may be missing: the log was recreated; continuing at its oldest event",
 	wire.ReasonAhead:     "events may be missing: the requested position is beyond the end of the log; continuing live",
 	wire.ReasonUnknown:   "events may be missing: the requested position is not an event id of this log; continuing live",
+	wire.ReasonLimited:   "events are missing: too much of the log was read within an hour; continuing at the oldest event in memory",
 }
 
 // compactedMessage follows the message of an open.

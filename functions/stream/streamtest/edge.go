@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
+	"sluice/functions/access"
 	"sluice/functions/stream"
 	"sluice/functions/stream/feed"
 	"sluice/functions/stream/socket"
@@ -24,7 +25,8 @@ import (
 // Options is what an edge is started with.
 type Options struct {
 	Feed   feed.Config   // Conn, Wire and Logger are set by Start
-	Stream stream.Config // Feed, Encoder and Logger are set by Start
+	Stream stream.Config // Feed, Encoder, Logger and Gate are set by Start
+	Access access.Config // Logger and Registry are set by Start
 	Listen socket.ListenOptions
 }
 
@@ -96,7 +98,8 @@ func (e *Edge) run(ctx context.Context, o Options, logger *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	o.Stream.Feed, o.Stream.Encoder, o.Stream.Logger = e.Feed, encoder, logger
+	o.Access.Logger, o.Access.Registry = logger, o.Stream.Registry
+	o.Stream.Feed, o.Stream.Encoder, o.Stream.Logger, o.Stream.Gate = e.Feed, encoder, logger, access.NewGate(o.Access)
 	e.Handler = stream.New(o.Stream)
 	e.serve(l)
 	feeding, cancel := context.WithCancel(context.Background())

@@ -47,6 +47,7 @@ type app struct {
 	feed     *feed.Feed
 	handler  *stream.Handler
 	health   *health.Health
+	access   identities
 	metrics  *prometheus.Registry
 	// connections are those of both servers.
 	connections *connections
@@ -117,17 +118,21 @@ func (a *app) newStream() error {
 	if err != nil {
 		return fmt.Errorf("FEED_FILTER: %w", err)
 	}
+	gate, err := a.newGate()
+	if err != nil {
+		return err
+	}
 	a.handler = stream.New(stream.Config{
-		Feed:           a.feed,
-		Encoder:        encoder,
-		Logger:         a.Logger,
-		Registry:       a.metrics,
-		MaxConnections: s.Server.MaxConnections,
-		MaxAge:         s.Client.MaxAge,
-		StallTimeout:   s.Client.StallTimeout,
-		MinRate:        s.Client.MinRate,
-		IDLast:         s.Client.IDLast(),
-		ThroughHTTP:    !s.Client.Direct,
+		Feed:         a.feed,
+		Encoder:      encoder,
+		Logger:       a.Logger,
+		Registry:     a.metrics,
+		Gate:         gate,
+		MaxAge:       s.Client.MaxAge,
+		StallTimeout: s.Client.StallTimeout,
+		MinRate:      s.Client.MinRate,
+		IDLast:       s.Client.IDLast(),
+		ThroughHTTP:  !s.Client.Direct,
 	})
 	return nil
 }

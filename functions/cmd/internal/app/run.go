@@ -79,6 +79,7 @@ func (p *process) start(ctx context.Context, l, ml net.Listener) {
 	p.endOthers = func() { endWaiting(); endOthers() }
 
 	p.others.Go(func() { p.fail(p.health.Run(others)) })
+	p.others.Go(func() { p.access.run(others) })
 	if p.feed != nil {
 		p.streams.Go(func() { p.fail(p.feed.Run(streams)) })
 	}

@@ -74,8 +74,7 @@ func (a *app) newServer(handler http.Handler) *http.Server {
 		// The router answers OPTIONS * too, without waiting for its body.
 		DisableGeneralOptionsHandler: true,
 		HTTP2: &http.HTTP2Config{
-			// A proxy puts many clients on one connection.
-			MaxConcurrentStreams: a.Settings.Server.MaxConnections,
+			MaxConcurrentStreams: a.Settings.Limits.PerConnection,
 			SendPingTimeout:      pingAfter,
 			PingTimeout:          pingTimeout,
 			WriteByteTimeout:     a.Settings.Client.StallTimeout,

@@ -25,6 +25,12 @@ type Replay interface {
 	Close()
 }
 
+// Budget is how much of the log may be read for a client. It must not block.
+type Budget interface {
+	Left() bool  // whether anything is
+	Spend(n int) // takes n events from it, which may be more than is left
+}
+
 // catchUp brings the subscription to where the ring goes on from its position,
 // through the log where need be, and makes it a member of its shard. It returns
 // nil also when the subscription is to end: the pump looks for that.
@@ -46,9 +52,18 @@ func (s *Subscription) toRing() (idx uint64, ok bool, err error) {
 	defer replay.Close()
 	for ctx.Err() == nil {
 		if _, ok := s.fan.ring.Locate(s.at.pos); !ok {
+			if b := s.pump.budget; b != nil && !b.Left() {
+				if err := s.skip(); err != nil {
+					return 0, false, err
+				}
+				continue
+			}
 			c, err := replay.Next(ctx, s.at.pos)
 			if err != nil {
 				break
+			}
+			if b := s.pump.budget; b != nil {
+				b.Spend(max(c.Read, 1)) // nothing costs a question too
 			}
 			if err := s.writeChunk(c); err != nil {
 				return 0, false, err
@@ -63,6 +78,13 @@ func (s *Subscription) toRing() (idx uint64, ok bool, err error) {
 		}
 	}
 	return 0, false, nil
+}
+
+// skip goes on at the oldest event in memory, after a gap.
+func (s *Subscription) skip() error {
+	gap := wire.NewGap(s.fan.cfg.Wire, wire.ReasonLimited, s.at.pos, s.fan.ring.Floor())
+	s.fan.cfg.Metrics.Gap(wire.ReasonLimited)
+	return s.writeFrames([]wire.Frame{gap})
 }
 
 // goOnAt goes on at a ring index; what the shard has told of by now is still

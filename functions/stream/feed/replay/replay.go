@@ -203,6 +203,7 @@ func (r *Replay) fetch(ctx context.Context) (c wire.Chunk, pause time.Duration, 
 		return wire.Chunk{Frames: []wire.Frame{gap}, UpTo: gap.ID}, 0, nil
 	}
 	c, doubt := r.assemble(msgs, more, now, server)
+	c.Read = len(msgs)
 	if doubt {
 		more = false // for this consumer: one at the leader reads on
 		r.leader = now.Leader

@@ -122,6 +122,13 @@ func (r *Ring) Position() event.ID {
 	return pos
 }
 
+// Floor is the position before the oldest event from which the ring can go on.
+func (r *Ring) Floor() event.ID {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.floor
+}
+
 // Locate is the index of the first frame after pos. ok is false when the ring
 // does not go back that far or pos is of another section. A pos above the
 // ring's own gives the tail.

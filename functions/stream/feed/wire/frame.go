@@ -62,6 +62,7 @@ func Size(frames []Frame) (bytes int) {
 type Chunk struct {
 	Frames []Frame  // events and gaps, in order
 	UpTo   event.ID // the position at its end
+	Read   int      // events that the log delivered for it, also those that nobody wants
 	// Waited says that there is nothing yet, because of the log or of other
 	// replays: the client may need a sign of life meanwhile.
 	Waited bool

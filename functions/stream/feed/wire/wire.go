@@ -69,6 +69,7 @@ const (
 	ReasonRecreated Reason = "recreated" // the JetStream stream is another one; on at its oldest event
 	ReasonAhead     Reason = "ahead"     // the cursor is beyond the end of the log; on live
 	ReasonUnknown   Reason = "unknown"   // the cursor is none of ours; on live
+	ReasonLimited   Reason = "limited"   // the client has read too much of the log; on at the oldest event in memory
 )
 
 // The reasons for which the edge ends a connection with a last block.
