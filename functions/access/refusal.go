@@ -53,6 +53,7 @@ const (
 	BadRequest       Code = "bad_request"
 	HeadersTooLarge  Code = "headers_too_large"
 	TooManyScrapes   Code = "too_many_scrapes"
+	WrongHost        Code = "wrong_host"
 )
 
 // Refusal is why a request is not served.

@@ -85,7 +85,13 @@ func (s *Server) validate(c *checks) {
 		c.that(s.Port == 0 || s.MetricsAddr != s.Addr(), "METRICS_ADDR", s.MetricsAddr, "another address than HOST and PORT")
 	}
 	for _, origin := range s.CORSOrigins {
-		c.that(isOrigin(origin), "CORS_ORIGINS", origin, "scheme://host or scheme://host:port without a path, or *")
+		want := "scheme://host or scheme://host:port without a path, or *"
+		if exact, ok := exactOrigin(origin); ok {
+			want = exact + ", as browsers send it"
+		} else if strings.Contains(origin, "*") {
+			want = "each origin by its name: a pattern would let in whoever has a host that fits"
+		}
+		c.that(isOrigin(origin), "CORS_ORIGINS", origin, want)
 	}
 	c.that(len(s.CORSOrigins) < 2 || !slices.Contains(s.CORSOrigins, "*"),
 		"CORS_ORIGINS", strings.Join(s.CORSOrigins, ","), "either * alone or a list of origins")
@@ -99,8 +105,20 @@ func isOrigin(s string) bool {
 	if s == "*" || s == "null" {
 		return true
 	}
+	exact, ok := exactOrigin(s)
+	return ok && exact == s
+}
+
+// defaultPorts are left out of an origin.
+var defaultPorts = map[string]string{"http": ":80", "https": ":443"}
+
+// exactOrigin is the origin as browsers send it, of a text that means one.
+func exactOrigin(s string) (string, bool) {
 	u, err := url.Parse(s)
-	return err == nil && u.Scheme != "" && u.Host != "" && s == u.Scheme+"://"+u.Host
+	if err != nil || u.Scheme == "" || u.Host == "" || u.User != nil || strings.Contains(s, "*") || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+		return "", false
+	}
+	return u.Scheme + "://" + strings.TrimSuffix(strings.ToLower(u.Host), defaultPorts[u.Scheme]), true
 }
 
 func (l *Log) validate(c *checks) {

@@ -14,7 +14,7 @@ type Local struct {
 	} `embed:"" group:"Embedded NATS"`
 }
 
-func (*Local) vars() kong.Vars { return kong.Vars{"host": "127.0.0.1", "cors_origins": "*"} }
+func (*Local) vars() kong.Vars { return kong.Vars{"host": "127.0.0.1", "cors_origins": "null"} }
 
 func (l *Local) validate(c *checks, _ string) {
 	l.Shared.validate(c)

@@ -43,7 +43,7 @@ func TestDefaults(t *testing.T) {
 	local, _, err := settings.ParseLocal(settings.Source{Getenv: environment(nil), Stdout: io.Discard})
 	require.NoError(t, err)
 	assert.Equal(t, "127.0.0.1:8000", local.Server.Addr())
-	assert.Equal(t, []string{"*"}, local.Server.CORSOrigins)
+	assert.Equal(t, []string{"null"}, local.Server.CORSOrigins)
 	assert.Equal(t, ".sluice", local.Embedded.StoreDir)
 	assert.True(t, local.Embedded.Demo)
 
@@ -182,11 +182,24 @@ func TestOrigins(t *testing.T) {
 		origins string
 		ok      bool
 	}{
-		{"*", true}, {"null", true}, {"", true}, {"https://app.example.com", true}, {"http://localhost:3000,https://*.example.com", true},
+		{"*", true}, {"null", true}, {"", true}, {"https://app.example.com", true}, {"http://localhost:3000,https://b.example", true},
+		{"https://*.example.com", false}, {"https://*", false}, {"https://a.example:443", false}, {"http://a.example:80", false}, {"https://A.example", false}, {"https://a.example:8443", true},
 		{"*,https://a.example", false}, {"app.example.com", false}, {"https://a.example/", false}, {"https://", false},
 	} {
 		_, err := parseEdge(map[string]string{"CORS_ORIGINS": tc.origins})
 		assert.Equal(t, tc.ok, err == nil, "%q: %v", tc.origins, err)
+	}
+}
+
+func TestAnOriginIsWrittenAsBrowsersSendIt(t *testing.T) {
+	for origin, says := range map[string]string{
+		"https://App.example:443/": "want https://app.example, as browsers send it",
+		"http://a.example:80":      "want http://a.example, as browsers send it",
+		"https://*.example.com":    "want each origin by its name",
+		"https://u@a.example":      "want scheme://host",
+	} {
+		_, err := parseEdge(map[string]string{"CORS_ORIGINS": origin})
+		assert.ErrorContains(t, err, says)
 	}
 }
 

@@ -36,7 +36,7 @@ type Server struct {
 	Port           int    `env:"PORT" default:"8000" help:"TCP port to listen on, 0 for a free one."`
 	Logging        `embed:""`
 	MetricsAddr    string        `env:"METRICS_ADDR" help:"Host and port of a listener for /metrics alone, such as 127.0.0.1:9090; empty serves /metrics on PORT."`
-	CORSOrigins    []string      `name:"cors-origins" env:"CORS_ORIGINS" default:"${cors_origins}" help:"Origins whose pages may read the streams, comma separated, such as https://app.example.com; * for all; --cors-origins= for none."`
+	CORSOrigins    []string      `name:"cors-origins" env:"CORS_ORIGINS" default:"${cors_origins}" help:"Origins whose pages may read the streams, comma separated, such as https://app.example.com; * for all, without credentials; null for files; --cors-origins= for none. The pages of local itself always may."`
 	MaxConnections int           `env:"MAX_CONNECTIONS" default:"${max_connections}" help:"Streams open at once; more are told to come back."`
 	DrainTimeout   time.Duration `env:"DRAIN_TIMEOUT" default:"8s" help:"Time over which clients are sent away at SIGTERM, SIGINT or SIGHUP; an edge goes on answering for all of it."`
 	ReadyLag       uint64        `env:"READY_LAG" default:"${ready_lag}" help:"Events behind the log from which the process is not ready."`

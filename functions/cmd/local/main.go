@@ -66,12 +66,12 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 	return app.Run(ctx, app.Options{
 		Settings: &cfg.Shared,
 		Stream:   true, Health: true, Console: true,
-		Conn:           conn,
-		CreateStream:   true,
-		Replicas:       1,
-		EndWithClients: true,
-		Logger:         log,
-		Ready:          ready,
+		Conn:         conn,
+		CreateStream: true,
+		Replicas:     1,
+		Laptop:       true,
+		Logger:       log,
+		Ready:        ready,
 	})
 }
 

@@ -69,7 +69,7 @@ func (c clientConn) Write(p []byte) (int, error) {
 	if bytes.HasPrefix(head, []byte("HTTP/1.1 431")) {
 		why.Code = access.HeadersTooLarge
 	}
-	_, err := fmt.Fprintf(c.TCPConn, "%s\r\nContent-Type: application/json\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n%s\n",
+	_, err := fmt.Fprintf(c.TCPConn, "%s\r\nContent-Type: application/json\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n%s\n",
 		head, why.Body())
 	return len(p), err
 }

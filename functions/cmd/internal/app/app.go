@@ -29,10 +29,11 @@ type Options struct {
 	// producers' bucket, with Replicas.
 	CreateStream bool
 	Replicas     int
-	// EndWithClients lets a stop end as soon as the clients are gone: there is no
-	// load balancer that has to notice.
-	EndWithClients bool
-	Logger         *slog.Logger
+	// Laptop is a process for one person: its own pages may read it, as long as it
+	// listens on loopback only requests for that are served, and a stop ends as soon
+	// as the clients are gone, for there is no load balancer that has to notice.
+	Laptop bool
+	Logger *slog.Logger
 	// Ready is called once, with the address that is listened on, when the
 	// process can serve from the log. It must not block.
 	Ready func(net.Addr)

@@ -1,20 +1,17 @@
 package app
 
 import (
+	"net"
 	"net/http"
-	"slices"
 
 	"github.com/julienschmidt/httprouter"
-	"github.com/rs/cors"
 
 	"sluice/functions/access"
 	"sluice/functions/console"
 )
 
-const preflightSeconds = 600 // for which a browser remembers what it may send
-
-// routes is everything that the process serves on PORT.
-func (a *app) routes() http.Handler {
+// routes is everything that the process serves on addr, HOST and PORT.
+func (a *app) routes(addr net.Addr) http.Handler {
 	r := newRouter()
 	probes := httprouter.New()
 	a.health.Register(probes)
@@ -37,7 +34,7 @@ func (a *app) routes() http.Handler {
 	if a.Settings.Server.MetricsAddr == "" {
 		r.Handler(http.MethodGet, "/metrics", metricsHandler(a.metrics, a.Logger))
 	}
-	return withCORS(r, a.Settings.Server.CORSOrigins)
+	return a.guarded(r, addr)
 }
 
 // newRouter answers what it does not know as the rest of the API does.
@@ -52,20 +49,4 @@ func newRouter() *httprouter.Router {
 		access.Refuse(http.StatusMethodNotAllowed, access.MethodNotAllowed, "this path allows "+allow).Write(w)
 	})
 	return r
-}
-
-// withCORS lets the pages of the origins read the answers (WHATWG Fetch, 3.2).
-// A page may send credentials only where its origin is named.
-func withCORS(next http.Handler, origins []string) http.Handler {
-	if len(origins) == 0 {
-		return next
-	}
-	return cors.New(cors.Options{
-		AllowedOrigins:   origins,
-		AllowedMethods:   []string{http.MethodGet, http.MethodHead},
-		AllowedHeaders:   []string{"Accept", "Authorization", "Cache-Control", "Last-Event-ID"},
-		ExposedHeaders:   []string{"Retry-After"},
-		AllowCredentials: !slices.Contains(origins, "*"),
-		MaxAge:           preflightSeconds,
-	}).Handler(next)
 }

@@ -45,11 +45,11 @@ func Run(ctx context.Context, o Options) error {
 		_ = a.lookUpStream(short)
 		cancel()
 	}
-	p := &process{app: a, server: a.newServer(a.routes()), failed: make(chan error, 1)}
+	p := &process{app: a, server: a.newServer(a.routes(l.Addr())), failed: make(chan error, 1)}
 	p.start(ctx, l, ml)
 	select {
 	case <-ctx.Done():
-		p.stop(!o.EndWithClients)
+		p.stop(!o.Laptop)
 		return nil
 	case err = <-p.failed:
 		p.stop(false)

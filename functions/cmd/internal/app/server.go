@@ -90,7 +90,7 @@ func (a *app) newServer(handler http.Handler) *http.Server {
 func (a *app) newMetricsServer() *http.Server {
 	r := newRouter()
 	r.Handler(http.MethodGet, "/metrics", metricsHandler(a.metrics, a.Logger))
-	return a.newServer(r)
+	return a.newServer(noSniffing(r))
 }
 
 // serve returns when the server is closed; its error is why it failed.
