@@ -30,6 +30,8 @@ const (
 	DefaultHost = "127.0.0.1"
 	// DefaultName is the server's name unless told otherwise.
 	DefaultName = "sluice-local"
+	// User is the name of the clients' user where there is a password.
+	User = "sluice"
 	// DefaultMaxStore is how many bytes JetStream keeps in files: four logs
 	// of the default size.
 	DefaultMaxStore = 4 << 30
@@ -71,6 +73,9 @@ type Options struct {
 	// acknowledges it. Without, it does so every two minutes: what a power cut
 	// then loses was acknowledged.
 	SyncAlways bool
+	// Password is what clients need, as the user User; empty lets everybody in who
+	// reaches the port.
+	Password string
 	// Logger is the logger that gets the server's lines: errors and warnings as
 	// such, all else at debug. Nil for silence.
 	Logger *slog.Logger `json:"-"`
@@ -89,10 +94,11 @@ type Options struct {
 
 // Server is a running NATS server.
 type Server struct {
-	ns     *server.Server
-	lock   *flock.Flock
-	listen bool
-	stop   sync.Once
+	ns       *server.Server
+	lock     *flock.Flock
+	listen   bool
+	password string
+	stop     sync.Once
 }
 
 // Start starts a server and returns when clients can connect. The end of ctx
@@ -113,7 +119,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	}
 	logger := newServerLogger(o.Logger)
 	ns.SetLoggerV2(logger, logger.debug, false, false)
-	s := &Server{ns: ns, lock: lock, listen: !opts.DontListen}
+	s := &Server{ns: ns, lock: lock, listen: !opts.DontListen, password: o.Password}
 	ns.Start() // recovers the log, then returns
 	if err := s.ready(ctx, logger); err != nil {
 		s.Shutdown()
@@ -162,6 +168,9 @@ func (o Options) server() (*server.Options, error) {
 		MaxPingsOut:        maxPingsOut,
 		NoSigs:             true, // the process handles its signals itself
 	}
+	if o.Password != "" {
+		opts.Username, opts.Password = User, o.Password
+	}
 	if o.Cluster != "" {
 		opts.Cluster.Name = o.Cluster
 		opts.Cluster.Host = opts.Host
@@ -209,13 +218,22 @@ func (s *Server) URL() string {
 	if !s.listen {
 		return ""
 	}
-	return s.ns.ClientURL()
+	u, err := url.Parse(s.ns.ClientURL())
+	if err != nil || s.password == "" {
+		return s.ns.ClientURL()
+	}
+	u.User = url.UserPassword(User, s.password)
+	return u.String()
 }
 
 // Connect connects inside the process, without TCP. The caller closes it, and
 // before Shutdown: such a connection has nothing to reconnect to.
 func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, error) {
-	nc, err := nats.Connect("", append([]nats.Option{nats.InProcessServer(s.ns)}, opts...)...)
+	own := []nats.Option{nats.InProcessServer(s.ns)}
+	if s.password != "" {
+		own = append(own, nats.UserInfo(User, s.password))
+	}
+	nc, err := nats.Connect("", append(own, opts...)...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the embedded NATS server: %w", err)
 	}

@@ -26,6 +26,7 @@ func vars(own kong.Vars) kong.Vars {
 	all := kong.Vars{
 		"nats_url":     nats.DefaultURL,
 		"nats_port":    fmt.Sprint(nats.DefaultPort),
+		"store_dir":    storeDir,
 		"inbox_prefix": strings.TrimSuffix(nats.InboxPrefix, "."),
 
 		"stream":            event.DefaultStream,

@@ -6,6 +6,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/nats-io/nats.go"
 )
 
 // NATS is how a command reaches the backbone.
@@ -20,7 +22,20 @@ type NATS struct {
 // Servers is NATS_URL without its passwords and tokens, for logs and errors.
 func (n *NATS) Servers() string { return strings.Join(redact(strings.Split(n.URL, ",")), ",") }
 
+// find has NATS_URL be what local keeps, unless it is set.
+func (n *NATS) find(c *checks) {
+	if n.URL != nats.DefaultURL {
+		return
+	}
+	found, err := findURL()
+	c.none("NATS_URL", err)
+	if found != "" {
+		n.URL = found
+	}
+}
+
 func (n *NATS) validate(c *checks) {
+	n.find(c)
 	servers := strings.Split(n.URL, ",")
 	want := "nats://host:port, tls://, ws:// or wss://"
 	if strings.Contains(n.URL, "@") {

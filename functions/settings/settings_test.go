@@ -112,7 +112,7 @@ var wrong = map[string]string{
 	"MAX_TOPIC_SETS": "-1", "MAX_REPLAY_EVENTS": "-1",
 	"NATS_URL": "http://127.0.0.1", "NATS_CREDS": "/no/such/file", "NATS_INBOX_PREFIX": "a b", "CREATE_STREAM": "perhaps",
 	"STREAM_REPLICAS": "6", "FUNCTIONS": "stream,metrics",
-	"NATS_PORT": "65536", "NATS_SYNC_ALWAYS": "perhaps", "DEMO": "perhaps",
+	"NATS_PORT": "65536", "NATS_PASSWORD": "$2a$canary", "NATS_SYNC_ALWAYS": "perhaps", "DEMO": "perhaps",
 	"MAX_PENDING": "0", "CONNECT_TIMEOUT": "10", "PUBLISH_TIMEOUT": "0s", "ACK_TIMEOUT": "-1s", "PRODUCER_NAME": "a.b", "EVERY": "-1s",
 	"TOPIC": "a..b", "EVENT_TYPE": "system", "DURATION": "-1s", "ID_FROM": "a.", "SLUICE_JOB_ID": "a\tb", "COUNT": "-1", "RATE": "-1",
 }

@@ -40,12 +40,17 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 	defer flush()
 	server, err := natsembed.Start(ctx, natsembed.Options{
 		StoreDir: cfg.Embedded.StoreDir, Port: cfg.Embedded.NATSPort, SyncAlways: cfg.Embedded.SyncAlways,
-		Logger: log.With("part", "nats"),
+		Password: cfg.Embedded.Password(), Logger: log.With("part", "nats"),
 	})
 	if err != nil {
 		return err
 	}
 	defer server.Shutdown()
+	forget, err := cfg.Embedded.KeepURL(server.URL())
+	if err != nil {
+		return err
+	}
+	defer forget()
 	conn, err := server.Connect(app.ConnectOptions("sluice-local", embedded, log)...)
 	if err != nil {
 		return err

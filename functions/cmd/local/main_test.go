@@ -10,11 +10,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"sluice/functions/cmd/internal/cmdtest"
 	"sluice/functions/stream/streamtest"
+	"sluice/natsembed/natstest"
 	"sluice/publisher/event"
 )
 
@@ -50,6 +52,7 @@ func TestEverySettingActs(t *testing.T) {
 		"STORE_DIR": testStoreDir,
 		"DEMO":      testDemo,
 
+		"NATS_PASSWORD":    testNatsPassword,
 		"NATS_SYNC_ALWAYS": testNatsSyncAlways,
 	}, cmdtest.Shared...)
 }
@@ -127,4 +130,33 @@ func TestMaxEventBytesBindsTheDemoProducer(t *testing.T) {
 	t.Parallel()
 	p := execute(t, map[string]string{"MAX_EVENT_BYTES": "10"})
 	assert.Contains(t, p.Logged("event refused")["err"], "MAX_EVENT_BYTES allows 10")
+}
+
+// testNatsPassword: who has the URL that is printed may connect, and nobody else;
+// no log has the password.
+func testNatsPassword(t *testing.T) {
+	withPassword := regexp.MustCompile(`nats://sluice:([^@]+)@127\.0\.0\.1:\d+`)
+	store := t.TempDir()
+	for _, set := range []string{"random", "canary-password"} {
+		p := execute(t, map[string]string{"NATS_PASSWORD": set, "STORE_DIR": store, "LOG_LEVEL": "debug"})
+		p.Eventually(func() bool { return withPassword.MatchString(p.Stdout()) })
+		found := withPassword.FindStringSubmatch(p.Stdout())
+		if set != "random" {
+			assert.Equal(t, set, found[1])
+		} else {
+			assert.Greater(t, len(found[1]), 20)
+		}
+		kept, err := os.ReadFile(filepath.Join(store, "nats.url"))
+		require.NoError(t, err)
+		assert.Equal(t, found[0]+"\n", string(kept))
+		conn, err := nats.Connect(found[0], nats.Timeout(natstest.Patience))
+		require.NoError(t, err)
+		conn.Close()
+		_, err = nats.Connect(strings.Replace(found[0], "sluice:"+found[1]+"@", "", 1), nats.Timeout(natstest.Patience))
+		require.ErrorIs(t, err, nats.ErrAuthorization)
+		p.WaitReady()
+		assert.NotContains(t, p.Stderr(), found[1])
+		require.NoError(t, p.Stop())
+		assert.NoFileExists(t, filepath.Join(store, "nats.url"))
+	}
 }

@@ -51,7 +51,7 @@ func (q Query) request() []byte {
 	if proto == "" {
 		proto = "HTTP/1.1"
 	}
-	fmt.Fprintf(&b, "GET %s %s\r\nHost: edge\r\n", q.path(), proto)
+	fmt.Fprintf(&b, "GET %s %s\r\nHost: localhost\r\n", q.path(), proto)
 	if q.Header["Accept"] == nil {
 		b.WriteString("Accept: text/event-stream\r\n")
 	}

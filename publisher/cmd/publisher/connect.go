@@ -75,6 +75,9 @@ func connect(ctx context.Context, cfg *settings.Publisher, logger *slog.Logger) 
 	case mayConnect(err):
 		return nil, fmt.Errorf("NATS at %s (NATS_URL) was not reachable within %s (CONNECT_TIMEOUT): %w", where, cfg.Publish.ConnectTimeout, err)
 	default:
+		if errors.Is(err, nats.ErrAuthorization) {
+			err = fmt.Errorf("%w; set NATS_URL=nats://user:password@host:port or NATS_CREDS, or run in the directory of local, if that has a NATS_PASSWORD", err)
+		}
 		return nil, fmt.Errorf("NATS at %s (NATS_URL, NATS_CREDS) cannot be used: %w", where, err)
 	}
 }

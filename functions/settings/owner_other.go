@@ -1,0 +1,8 @@
+//go:build !unix
+
+package settings
+
+import "io/fs"
+
+// ownedByUser: elsewhere the directory says whose its files are.
+func ownedByUser(fs.FileInfo) bool { return true }
