@@ -31,6 +31,8 @@ type Options struct {
 	// Connect with nats.ReconnectBufSize(-1): what nats.go would buffer while
 	// disconnected overtakes what was lost on the wire.
 	Conn *nats.Conn
+	// APIPrefix is JetStream's, as in event.JetStream.
+	APIPrefix string
 	// Stream is the JetStream stream that must store the events.
 	Stream string
 	// Create makes the stream and the producers' bucket when they are

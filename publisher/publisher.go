@@ -11,6 +11,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"sluice/publisher/event"
 )
 
 // Publisher publishes events to one stream. See the package for its promise.
@@ -65,7 +67,7 @@ func New(ctx context.Context, opts Options) (*Publisher, error) {
 	}
 	p.life, p.end = context.WithCancelCause(context.Background())
 	p.records, p.endRecords = context.WithCancelCause(context.Background())
-	js, err := jetstream.New(opts.Conn,
+	js, err := event.JetStream(opts.Conn, opts.APIPrefix,
 		jetstream.WithPublishAsyncAckHandler(func(_ jetstream.JetStream, m *nats.Msg, ack *jetstream.PubAck) {
 			p.box.report(outcome{msg: m, ack: ack})
 		}),

@@ -65,6 +65,7 @@ func atLeast[T cmp.Ordered](c *checks, env string, value, least T) {
 
 func (s *Shared) validate(c *checks) {
 	s.Server.validate(c)
+	s.TLS.validate(c)
 	s.Log.validate(c)
 	s.Feed.validate(c)
 	s.Client.validate(c)

@@ -100,7 +100,7 @@ func TestFlagOverEnvironmentOverDefault(t *testing.T) {
 // every text is a directory.
 var wrong = map[string]string{
 	"HOST": "x86_64-conda-linux-gnu", "PORT": "eighty", "LOG_LEVEL": "loud", "METRICS_ADDR": "9090", "CORS_ORIGINS": "https://a.example/path",
-	"MAX_CONNECTIONS": "0", "DRAIN_TIMEOUT": "8", "READY_LAG": "0",
+	"MAX_CONNECTIONS": "0", "DRAIN_TIMEOUT": "8", "READY_LAG": "0", "TLS_CERT": "/no/such/file", "TLS_KEY": "/no/such/file",
 	"STREAM": "a.b", "STREAM_MAX_AGE": "1ms", "STREAM_MAX_BYTES": "0", "STREAM_DUPLICATES": "1ms", "MAX_EVENT_BYTES": "64KiB", "FEED_FILTER": "metric.>",
 	"RING_EVENTS": "0", "RING_BYTES": "0", "REPLAY_CONCURRENCY": "0", "SHARDS": "-1",
 	"PENDING_MSGS": "0", "PENDING_BYTES": "0", "STALL_TIMEOUT": "0s", "MIN_RATE": "0", "SNDBUF": "1",
@@ -110,7 +110,7 @@ var wrong = map[string]string{
 	"TRUSTED_PROXIES": "everybody", "FORWARDED_HEADER": "X-Real-IP",
 	"MAX_CONNECTIONS_PER_ADDRESS": "many", "MAX_NEW_PER_ADDRESS": "-1", "MAX_CONNECTIONS_PER_SUBJECT": "-1", "MAX_STREAMS_PER_CONNECTION": "0",
 	"MAX_TOPIC_SETS": "-1", "MAX_REPLAY_EVENTS": "-1",
-	"NATS_URL": "http://127.0.0.1", "NATS_CREDS": "/no/such/file", "NATS_INBOX_PREFIX": "a b", "CREATE_STREAM": "perhaps",
+	"NATS_URL": "http://127.0.0.1", "NATS_CREDS": "/no/such/file", "NATS_CA": "/no/such/file", "NATS_CERT": "/no/such/file", "NATS_KEY": "/no/such/file", "NATS_NKEY": "/no/such/file", "JS_DOMAIN": "a.b", "JS_PREFIX": "a b", "NATS_INBOX_PREFIX": "a b", "CREATE_STREAM": "perhaps",
 	"STREAM_REPLICAS": "6", "FUNCTIONS": "stream,metrics",
 	"NATS_PORT": "65536", "NATS_PASSWORD": "$2a$canary", "NATS_SYNC_ALWAYS": "perhaps", "DEMO": "perhaps",
 	"MAX_PENDING": "0", "CONNECT_TIMEOUT": "10", "PUBLISH_TIMEOUT": "0s", "ACK_TIMEOUT": "-1s", "PRODUCER_NAME": "a.b", "EVERY": "-1s",

@@ -18,6 +18,7 @@ const (
 // Shared is what edge and local have.
 type Shared struct {
 	Server Server `embed:"" group:"Server"`
+	TLS    TLS    `embed:"" group:"Server"`
 	Log    Log    `embed:"" group:"Event log"`
 	Feed   Feed   `embed:"" group:"Event log"`
 	Client Client `embed:"" group:"Clients"`

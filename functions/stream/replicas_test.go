@@ -45,7 +45,7 @@ func TestReplicasRemoveByTheirOwnClocks(t *testing.T) {
 		c.Replicas, c.MaxAge, c.Duplicates = 3, maxAge, maxAge
 	})
 	edge := streamtest.Start(t, strings.Join(cluster.URLs(), ","), func(o *streamtest.Options) { o.Feed.RingEvents = 5 })
-	looker, err := eventlog.New(cluster.Connect(t), event.DefaultStream, "looker")
+	looker, err := eventlog.New(cluster.Connect(t), "", event.DefaultStream, "looker")
 	require.NoError(t, err)
 
 	var mu sync.Mutex

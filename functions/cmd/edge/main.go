@@ -59,6 +59,7 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 		Health:       cfg.Has(settings.FunctionHealth),
 		Console:      cfg.Has(settings.FunctionConsole),
 		Conn:         conn,
+		APIPrefix:    cfg.NATS.APIPrefix(),
 		CreateStream: cfg.NATS.CreateStream,
 		Replicas:     cfg.NATS.Replicas,
 		Logger:       log,
@@ -68,19 +69,14 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 // connect returns at once, whether NATS is there or not.
 func connect(cfg *settings.Edge, logger *slog.Logger) (*nats.Conn, error) {
 	servers := cfg.NATS.Servers()
-	opts := append(app.ConnectOptions("sluice-edge", servers, logger), natsOptions(cfg)...)
+	options, err := cfg.NATS.Options()
+	if err != nil {
+		return nil, err
+	}
+	opts := append(app.ConnectOptions("sluice-edge", servers, logger), options...)
 	conn, err := nats.Connect(cfg.NATS.URL, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("NATS at %s (NATS_URL, NATS_CREDS): %w", servers, err)
 	}
 	return conn, nil
-}
-
-// natsOptions are those of every connection to NATS that the settings ask for.
-func natsOptions(cfg *settings.Edge) []nats.Option {
-	opts := []nats.Option{nats.CustomInboxPrefix(cfg.NATS.InboxPrefix)}
-	if cfg.NATS.Creds != "" {
-		opts = append(opts, nats.UserCredentials(cfg.NATS.Creds))
-	}
-	return opts
 }

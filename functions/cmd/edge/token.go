@@ -7,12 +7,12 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"sluice/functions/access/revoked"
 	"sluice/functions/access/rights"
 	"sluice/functions/access/token"
 	"sluice/functions/settings"
+	"sluice/publisher/event"
 )
 
 // revokeTimeout bounds the whole of revoke.
@@ -48,12 +48,16 @@ func signToken(cfg *settings.Edge, stdout io.Writer) error {
 func revoke(ctx context.Context, cfg *settings.Edge, stdout io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, revokeTimeout)
 	defer cancel()
-	conn, err := nats.Connect(cfg.NATS.URL, natsOptions(cfg)...)
+	options, err := cfg.NATS.Options()
+	if err != nil {
+		return err
+	}
+	conn, err := nats.Connect(cfg.NATS.URL, options...)
 	if err != nil {
 		return fmt.Errorf("NATS at %s (NATS_URL, NATS_CREDS): %w", cfg.NATS.Servers(), err)
 	}
 	defer conn.Close()
-	js, err := jetstream.New(conn)
+	js, err := event.JetStream(conn, cfg.NATS.APIPrefix())
 	if err != nil {
 		return err
 	}

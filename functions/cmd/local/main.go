@@ -82,7 +82,7 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 
 // banner is what to open.
 func banner(cfg *settings.Local, addr net.Addr, server *natsembed.Server) string {
-	base := "http://" + dialable(addr)
+	base := cfg.TLS.Scheme() + "://" + dialable(addr)
 	nats := server.URL()
 	if nats == "" {
 		nats = "inside this process only (NATS_PORT=0)"

@@ -25,8 +25,9 @@ const (
 // Config is what a Feed needs. Conn and Wire must be set; other zero fields take
 // the defaults above, event.DefaultHeartbeat, or what is said here.
 type Config struct {
-	Conn   *nats.Conn
-	Stream string // JetStream stream, default event.DefaultStream
+	Conn      *nats.Conn
+	APIPrefix string // of JetStream, as in event.JetStream
+	Stream    string // JetStream stream, default event.DefaultStream
 	// Filter narrows the reader to these topic filters; none is everything.
 	Filter []string
 	// Instance names this process's consumers; one NATS token. Default: random.

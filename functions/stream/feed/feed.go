@@ -45,7 +45,7 @@ func New(cfg Config) (*Feed, error) {
 	if err != nil {
 		return nil, err
 	}
-	log, err := eventlog.New(cfg.Conn, cfg.Stream, cfg.Instance, served.Filters()...)
+	log, err := eventlog.New(cfg.Conn, cfg.APIPrefix, cfg.Stream, cfg.Instance, served.Filters()...)
 	if err != nil {
 		return nil, err
 	}

@@ -39,7 +39,6 @@ func connect(ctx context.Context, cfg *settings.Publisher, logger *slog.Logger) 
 		nats.ReconnectWait(reconnectWait),
 		nats.ReconnectJitter(reconnectJitter, reconnectJitter),
 		nats.ReconnectBufSize(-1), // see publisher.Options.Conn
-		nats.CustomInboxPrefix(cfg.NATS.InboxPrefix),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			logger.Debug("NATS reports", "err", err)
 		}),
@@ -52,9 +51,11 @@ func connect(ctx context.Context, cfg *settings.Publisher, logger *slog.Logger) 
 			logger.Info("reconnected to NATS", "url", c.ConnectedUrlRedacted())
 		}),
 	}
-	if cfg.NATS.Creds != "" {
-		opts = append(opts, nats.UserCredentials(cfg.NATS.Creds))
+	own, err := cfg.NATS.Options()
+	if err != nil {
+		return nil, err
 	}
+	opts = append(opts, own...)
 	where := cfg.NATS.Servers()
 	conn, err := backoff.Retry(ctx, func() (*nats.Conn, error) {
 		conn, err := nats.Connect(cfg.NATS.URL, opts...)

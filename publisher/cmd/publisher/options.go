@@ -17,6 +17,7 @@ import (
 func options(cfg *settings.Publisher, conn *nats.Conn, logger *slog.Logger) publisher.Options {
 	return publisher.Options{
 		Conn:          conn,
+		APIPrefix:     cfg.NATS.APIPrefix(),
 		Stream:        cfg.Log.Stream,
 		Create:        cfg.NATS.CreateStream,
 		Limits:        cfg.Log.Limits(cfg.NATS.Replicas),

@@ -16,6 +16,7 @@ import (
 	"sluice/functions/stream"
 	"sluice/functions/stream/feed"
 	"sluice/functions/stream/sse"
+	"sluice/publisher/event"
 )
 
 // Options is what a process is made of.
@@ -25,6 +26,8 @@ type Options struct {
 	Stream, Health, Console bool
 	// Conn reconnects for ever and may not have connected yet.
 	Conn *nats.Conn
+	// APIPrefix is JetStream's, as in event.JetStream.
+	APIPrefix string
 	// CreateStream lets the process create the JetStream stream and the
 	// producers' bucket, with Replicas.
 	CreateStream bool
@@ -49,6 +52,7 @@ type app struct {
 	handler  *stream.Handler
 	health   *health.Health
 	access   identities
+	denial   denial
 	metrics  *prometheus.Registry
 	// connections are those of both servers.
 	connections *connections
@@ -58,11 +62,12 @@ type app struct {
 }
 
 func newApp(o Options) (*app, error) {
-	js, err := jetstream.New(o.Conn)
+	js, err := event.JetStream(o.Conn, o.APIPrefix)
 	if err != nil {
 		return nil, fmt.Errorf("JetStream context: %w", err)
 	}
 	a := &app{Options: o, instance: instanceName(), js: js, metrics: newRegistry(o.Conn)}
+	a.denial.watch(o.Conn)
 	direct := func() int { return 0 }
 	if o.Stream {
 		if err := a.newStream(); err != nil {
@@ -101,6 +106,7 @@ func (a *app) newStream() error {
 	var err error
 	a.feed, err = feed.New(feed.Config{
 		Conn:              a.Conn,
+		APIPrefix:         a.APIPrefix,
 		Stream:            s.Log.Stream,
 		Filter:            s.Feed.Filters(),
 		Instance:          a.instance,
@@ -147,7 +153,7 @@ func (a *app) local() health.Local {
 		NATS:     a.Conn.IsConnected(),
 		Stream:   a.Settings.Log.Stream,
 		Present:  s.Reading,
-		Problem:  s.Err,
+		Problem:  a.denial.explain(s.Err),
 		Loaded:   s.Loaded,
 		FirstSeq: s.FirstSeq,
 		LastSeq:  s.LastSeq,

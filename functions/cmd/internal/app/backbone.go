@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"sluice/functions/logging"
 	"sluice/publisher/event"
 )
 
@@ -41,6 +42,7 @@ const (
 // NATS_URL without secrets.
 func ConnectOptions(name, servers string, logger *slog.Logger) []nats.Option {
 	var failing complaint
+	var reports logging.Seldom
 	return []nats.Option{
 		nats.Name(name),
 		nats.RetryOnFailedConnect(true),
@@ -73,7 +75,9 @@ func ConnectOptions(name, servers string, logger *slog.Logger) []nats.Option {
 			}
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			logger.Warn("NATS reports", "err", err)
+			if times, ok := reports.Turn("report"); ok {
+				logger.Warn("NATS reports", "err", err, "times", times)
+			}
 		}),
 	}
 }
@@ -113,7 +117,7 @@ func (a *app) ensureStream(ctx context.Context) bool {
 		if !a.Conn.IsConnected() {
 			return struct{}{}, nats.ErrDisconnected
 		}
-		return struct{}{}, a.lookUpStream(ctx)
+		return struct{}{}, a.denial.explained(a.lookUpStream(ctx))
 	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, _ time.Duration) {
 		if !errors.Is(err, nats.ErrDisconnected) && failing.due() {
 			a.Logger.Error("the event log cannot be used yet, trying on", "err", err)

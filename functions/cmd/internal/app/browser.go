@@ -32,7 +32,7 @@ var allowedHeaders = []string{
 func (a *app) guarded(next http.Handler, addr net.Addr) http.Handler {
 	origins := a.Settings.Server.CORSOrigins
 	if a.Laptop {
-		origins = append(slices.Clone(origins), ownOrigins(addr)...)
+		origins = append(slices.Clone(origins), ownOrigins(a.Settings.TLS.Scheme(), addr)...)
 		next = ownHost(next, a.Settings.Server.Host, addr)
 	}
 	return noSniffing(withCORS(next, origins))
@@ -83,9 +83,11 @@ func withCORS(next http.Handler, origins []string) http.Handler {
 }
 
 // ownOrigins are those of the process's own pages.
-func ownOrigins(addr net.Addr) []string {
-	port := addr.(*net.TCPAddr).Port
-	return []string{fmt.Sprintf("http://localhost:%d", port), fmt.Sprintf("http://127.0.0.1:%d", port), fmt.Sprintf("http://[::1]:%d", port)}
+func ownOrigins(scheme string, addr net.Addr) (all []string) {
+	for _, host := range []string{"localhost", "127.0.0.1", "[::1]"} {
+		all = append(all, fmt.Sprintf("%s://%s:%d", scheme, host, addr.(*net.TCPAddr).Port))
+	}
+	return all
 }
 
 // ownHost refuses requests for another host than this machine's loopback, as long

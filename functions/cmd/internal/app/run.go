@@ -46,6 +46,14 @@ func Run(ctx context.Context, o Options) error {
 		cancel()
 	}
 	p := &process{app: a, server: a.newServer(a.routes(l.Addr())), failed: make(chan error, 1)}
+	if p.certificate, err = a.readCertificate(); err != nil {
+		return err
+	}
+	if p.certificate != nil {
+		p.server.TLSConfig = p.certificate.config()
+		p.server.Protocols.SetHTTP2(true)
+		p.server.Protocols.SetUnencryptedHTTP2(false)
+	}
 	p.start(ctx, l, ml)
 	select {
 	case <-ctx.Done():
@@ -61,6 +69,7 @@ func Run(ctx context.Context, o Options) error {
 type process struct {
 	*app
 	server        *http.Server
+	certificate   *certificate // of server, nil in clear text
 	metricsServer *http.Server // of METRICS_ADDR, or nil
 	failed        chan error   // what ends the process early; the first of it
 
@@ -80,11 +89,14 @@ func (p *process) start(ctx context.Context, l, ml net.Listener) {
 
 	p.others.Go(func() { p.fail(p.health.Run(others)) })
 	p.others.Go(func() { p.access.run(others) })
+	if p.certificate != nil {
+		p.others.Go(func() { p.certificate.run(others) })
+	}
 	if p.feed != nil {
 		p.streams.Go(func() { p.fail(p.feed.Run(streams)) })
 	}
 	p.others.Go(func() { p.fail(serve(p.server, l)) })
-	p.Logger.Info("listening", "addr", l.Addr().String(), "instance", p.instance)
+	p.Logger.Info("listening", "addr", l.Addr().String(), "scheme", p.Settings.TLS.Scheme(), "instance", p.instance)
 	if ml != nil {
 		p.metricsServer = p.newMetricsServer()
 		p.others.Go(func() { p.fail(serve(p.metricsServer, ml)) })

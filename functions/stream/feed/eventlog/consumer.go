@@ -219,7 +219,7 @@ func (c *Consumer) pull(ctx context.Context, events, maxBytes int) (msgs []*nats
 	if err != nil {
 		return nil, false, err
 	}
-	if err := c.log.conn.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+c.log.stream+"."+c.consumer, sub.Subject, body); err != nil {
+	if err := c.log.conn.PublishRequest(c.log.prefix+".CONSUMER.MSG.NEXT."+c.log.stream+"."+c.consumer, sub.Subject, body); err != nil {
 		return nil, false, fmt.Errorf("pull: %w", err)
 	}
 	// A request whose bytes are used up to the last one ends without a word.

@@ -26,7 +26,7 @@ func newRig(t *testing.T) *rig {
 	r := &rig{Log: feedtest.NewLog(t)}
 	r.line = feedtest.NewLine(t, r.Server)
 	var err error
-	r.log, err = eventlog.New(r.line.Conn, event.DefaultStream, "test")
+	r.log, err = eventlog.New(r.line.Conn, "", event.DefaultStream, "test")
 	require.NoError(t, err)
 	return r
 }

@@ -1,9 +1,11 @@
 package eventlog
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -61,6 +63,7 @@ func (s State) Oldest() event.ID {
 type Log struct {
 	conn     *nats.Conn
 	js       jetstream.JetStream
+	prefix   string // of JetStream's API
 	stream   string
 	filters  []string // topic filters that are read
 	instance string
@@ -88,15 +91,18 @@ type flight struct {
 	err   error
 }
 
-// New does not ask NATS for anything. instance is one NATS token; consumers
+// defaultPrefix is JetStream's own.
+const defaultPrefix = "$JS.API"
+
+// New does not ask NATS for anything. prefix is as in event.JetStream, instance one NATS token; consumers
 // are named after it. filters are the topics that are read, none is everything:
 // a stream that cannot give them gives event.ErrUnfit in place of its state.
-func New(conn *nats.Conn, stream, instance string, filters ...string) (*Log, error) {
-	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(requestTimeout))
+func New(conn *nats.Conn, prefix, stream, instance string, filters ...string) (*Log, error) {
+	js, err := event.JetStream(conn, prefix, jetstream.WithDefaultTimeout(requestTimeout))
 	if err != nil {
 		return nil, fmt.Errorf("JetStream context: %w", err)
 	}
-	return &Log{conn: conn, js: js, stream: stream, instance: instance, filters: filters}, nil
+	return &Log{conn: conn, js: js, prefix: cmp.Or(strings.TrimSuffix(prefix, "."), defaultPrefix), stream: stream, instance: instance, filters: filters}, nil
 }
 
 // Stream is the JetStream stream's name.

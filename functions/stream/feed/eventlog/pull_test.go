@@ -24,7 +24,7 @@ func TestPullEndsWhereItsBytesDo(t *testing.T) {
 		_, err := js.Publish(t.Context(), "events.a", []byte("1"))
 		require.NoError(t, err)
 	}
-	l, err := eventlog.New(ns.Connect(t), event.DefaultStream, "test")
+	l, err := eventlog.New(ns.Connect(t), "", event.DefaultStream, "test")
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), natstest.Patience)
 	defer cancel()

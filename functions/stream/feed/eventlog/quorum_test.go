@@ -70,7 +70,7 @@ func TestQuietClusterHasAQuorum(t *testing.T) {
 	c := natstest.StartCluster(t, 3)
 	feedtest.CreateStream(t, c.JetStream(t), func(cfg *jetstream.StreamConfig) { cfg.Replicas = 3 })
 	leader := c.StreamLeader(event.DefaultStream)
-	l, err := eventlog.New(c.Node(leader).Connect(t), event.DefaultStream, "test")
+	l, err := eventlog.New(c.Node(leader).Connect(t), "", event.DefaultStream, "test")
 	require.NoError(t, err)
 	quiet := func() {
 		ticks := time.NewTicker(100 * time.Millisecond)
@@ -105,7 +105,7 @@ func TestSilentServerIsLeft(t *testing.T) {
 				}
 				return nil
 			})
-			l, err := eventlog.New(line.Conn, event.DefaultStream, "test")
+			l, err := eventlog.New(line.Conn, "", event.DefaultStream, "test")
 			require.NoError(t, err)
 			ctx := natstest.Context(t)
 			_, err = l.Ask(ctx)

@@ -74,7 +74,7 @@ func runAs(t *testing.T, newReader func(reader.Config) *reader.Reader, log *feed
 	if len(subjects) == 0 {
 		subjects = []string{event.AllSubjects}
 	}
-	l, err := eventlog.New(r.line.Conn, event.DefaultStream, "test")
+	l, err := eventlog.New(r.line.Conn, "", event.DefaultStream, "test")
 	require.NoError(t, err)
 	r.reader = newReader(reader.Config{
 		Log: l, Ring: r.ring, RingEvents: 1 << 16, Wire: feedtest.Wire{}, Subjects: subjects, Moved: func() {},

@@ -39,7 +39,7 @@ func newRigOn(t *testing.T, log *feedtest.Log, change ...func(*replay.Config)) *
 	t.Helper()
 	r := &rig{Log: log, t: t}
 	r.line = feedtest.NewLine(t, r.Server)
-	l, err := eventlog.New(r.line.Conn, event.DefaultStream, "test")
+	l, err := eventlog.New(r.line.Conn, "", event.DefaultStream, "test")
 	require.NoError(t, err)
 	cfg := replay.Config{
 		Log: l, Wire: feedtest.Wire{}, Concurrency: 2, Metrics: metrics.New(prometheus.NewRegistry()),
