@@ -40,6 +40,7 @@ type Access struct {
 // Proxies is whose word counts for where a client is.
 type Proxies struct {
 	Trusted         []string `name:"trusted-proxies" env:"TRUSTED_PROXIES" help:"Addresses and ranges of the proxies in front, comma separated, such as 10.0.0.0/8; their FORWARDED_HEADER says where clients are."`
+	Protocol        bool     `name:"proxy-protocol" env:"PROXY_PROTOCOL" default:"false" negatable:"" help:"Trusted proxies begin each connection with a PROXY header, version 1 or 2, which says where the client is; it is wanted of them then."`
 	ForwardedHeader string   `env:"FORWARDED_HEADER" default:"X-Forwarded-For" help:"Header of trusted proxies: X-Forwarded-For or Forwarded."`
 }
 
@@ -49,6 +50,7 @@ type Limits struct {
 	NewPerAddress limit.PerAddress `name:"max-new-per-address" env:"MAX_NEW_PER_ADDRESS" default:"auto" help:"New streams a second from one address, ten seconds' worth of them at once; 0 for no limit; auto for 100 from addresses of the internet."`
 	PerSubject    int              `name:"max-connections-per-subject" env:"MAX_CONNECTIONS_PER_SUBJECT" default:"${max_per_subject}" help:"Streams open at once with tokens of one subject; 0 for no limit."`
 	PerConnection int              `name:"max-streams-per-connection" env:"MAX_STREAMS_PER_CONNECTION" default:"1000" help:"Streams open at once on one HTTP/2 connection; more wait."`
+	TCP           int              `name:"max-tcp-connections" env:"MAX_TCP_CONNECTIONS" default:"0" help:"TCP connections in all; at the limit the one that has been still for the longest is closed, or the new one; 0 for twice MAX_CONNECTIONS."`
 	TopicSets     int              `name:"max-topic-sets" env:"MAX_TOPIC_SETS" default:"${max_topic_sets}" help:"Different sets of topics of all open streams; 0 for no limit."`
 	ReplayEvents  int              `name:"max-replay-events" env:"MAX_REPLAY_EVENTS" default:"0" help:"Events of the log that are read for one subject, or one address without a subject, in an hour; beyond, a client goes on after a gap; 0 for no limit."`
 }
@@ -151,6 +153,7 @@ func (a *Access) validate(c *checks) {
 		_, err := parseRange(text)
 		c.that(err == nil, "TRUSTED_PROXIES", text, "an address or a range, such as 10.0.0.0/8")
 	}
+	c.says(!a.Proxies.Protocol || len(a.Proxies.Trusted) > 0, "PROXY_PROTOCOL needs TRUSTED_PROXIES: whose headers count")
 	header := a.Proxies.ForwardedHeader
 	c.that(header == address.XForwardedFor || header == address.Forwarded, "FORWARDED_HEADER", header, "X-Forwarded-For or Forwarded")
 }
@@ -179,6 +182,7 @@ func (a *Access) validateKeys(c *checks) (set []string) {
 func (l *Limits) validate(c *checks) {
 	atLeast(c, "MAX_CONNECTIONS_PER_SUBJECT", l.PerSubject, 0)
 	atLeast(c, "MAX_STREAMS_PER_CONNECTION", l.PerConnection, 1)
+	atLeast(c, "MAX_TCP_CONNECTIONS", l.TCP, 0)
 	atLeast(c, "MAX_TOPIC_SETS", l.TopicSets, 0)
 	atLeast(c, "MAX_REPLAY_EVENTS", l.ReplayEvents, 0)
 }

@@ -107,7 +107,7 @@ var wrong = map[string]string{
 	"HEARTBEAT_INTERVAL": "1ms", "RETRY": "1500us", "MAX_AGE": "-1s", "ID_POSITION": "middle", "DIRECT": "perhaps",
 	"AUTH": "basic", "JWT_SECRET": "short-canary", "JWT_PUBLIC_KEY_FILE": "/no/such/file", "JWKS_URL": "http://issuer.example", "JWKS_REFRESH": "1ms", "JWKS_GRACE": "-1s",
 	"JWT_ISSUER": "a b", "JWT_AUDIENCE": "a\tb", "JWT_LEEWAY": "-1s", "JWT_CLAIM": "a b", "AUTH_COOKIE": "a=b", "AUTH_QUERY": "perhaps",
-	"TRUSTED_PROXIES": "everybody", "FORWARDED_HEADER": "X-Real-IP",
+	"TRUSTED_PROXIES": "everybody", "FORWARDED_HEADER": "X-Real-IP", "PROXY_PROTOCOL": "perhaps", "MAX_TCP_CONNECTIONS": "-1",
 	"MAX_CONNECTIONS_PER_ADDRESS": "many", "MAX_NEW_PER_ADDRESS": "-1", "MAX_CONNECTIONS_PER_SUBJECT": "-1", "MAX_STREAMS_PER_CONNECTION": "0",
 	"MAX_TOPIC_SETS": "-1", "MAX_REPLAY_EVENTS": "-1",
 	"NATS_URL": "http://127.0.0.1", "NATS_CREDS": "/no/such/file", "NATS_CA": "/no/such/file", "NATS_CERT": "/no/such/file", "NATS_KEY": "/no/such/file", "NATS_NKEY": "/no/such/file", "JS_DOMAIN": "a.b", "JS_PREFIX": "a b", "NATS_INBOX_PREFIX": "a b", "CREATE_STREAM": "perhaps",

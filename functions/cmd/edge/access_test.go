@@ -311,12 +311,6 @@ func testMaxConnectionsPerSubject(t *testing.T) {
 	e.as(signed(t, claims("alice")), streamtest.Query{}).System(t, "open")
 }
 
-// testMaxStreamsPerConnection reads what the edge says of itself (RFC 9113, 6.5.2).
-func testMaxStreamsPerConnection(t *testing.T) {
-	e := newRig(t).edge(t, "MAX_STREAMS_PER_CONNECTION", "7")
-	assert.EqualValues(t, 7, h2Settings(t, e.URL())[3])
-}
-
 func testMaxTopicSets(t *testing.T) {
 	e := newRig(t).edge(t, "MAX_TOPIC_SETS", "2")
 	e.live("a")

@@ -120,27 +120,3 @@ func readFrames(conn io.Reader, goAway chan struct{}) error {
 		}
 	}
 }
-
-// h2Settings is what the server at base says of itself: values by their
-// identifiers.
-func h2Settings(t *testing.T, base string) map[uint16]uint32 {
-	t.Helper()
-	conn, err := net.DialTimeout("tcp", strings.TrimPrefix(base, "http://"), natstest.Patience)
-	require.NoError(t, err)
-	defer conn.Close()
-	require.NoError(t, conn.SetDeadline(time.Now().Add(natstest.Patience)))
-	_, err = io.WriteString(conn, h2cPreface)
-	require.NoError(t, err)
-	var head [9]byte
-	_, err = io.ReadFull(conn, head[:])
-	require.NoError(t, err)
-	require.EqualValues(t, 4, head[3], "the first frame is SETTINGS")
-	payload := make([]byte, int(head[1])<<8|int(head[2]))
-	_, err = io.ReadFull(conn, payload)
-	require.NoError(t, err)
-	all := map[uint16]uint32{}
-	for ; len(payload) > 0; payload = payload[6:] {
-		all[binary.BigEndian.Uint16(payload)] = binary.BigEndian.Uint32(payload[2:])
-	}
-	return all
-}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"sluice/functions/access/address"
 	"sluice/functions/settings"
 )
 
@@ -38,7 +39,7 @@ func healthcheck(ctx context.Context, cfg *settings.Edge) error {
 	}
 	// Not the default transport: it would go through HTTP_PROXY. The certificate is
 	// for another name than this machine's, and nothing is told that it should keep.
-	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	transport := &http.Transport{DialContext: dialer(&cfg.Access.Proxies), TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	defer transport.CloseIdleConnections()
 	resp, err := transport.RoundTrip(req)
 	if err != nil {
@@ -50,4 +51,24 @@ func healthcheck(ctx context.Context, cfg *settings.Edge) error {
 		return fmt.Errorf("%s: %s: %s", url, resp.Status, body)
 	}
 	return nil
+}
+
+// dialer connects as the edge wants it from this machine: where it is one of the
+// TRUSTED_PROXIES of PROXY_PROTOCOL, with a header that names no client.
+func dialer(s *settings.Proxies) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+		if err != nil || !s.Protocol {
+			return conn, err
+		}
+		peers, err := address.New(s.Ranges(), s.ForwardedHeader)
+		if tcp, ok := conn.LocalAddr().(*net.TCPAddr); err == nil && ok && peers.Trusts(tcp.AddrPort().Addr()) {
+			_, err = io.WriteString(conn, "PROXY UNKNOWN\r\n")
+		}
+		if err != nil {
+			_ = conn.Close()
+			return nil, err
+		}
+		return conn, nil
+	}
 }

@@ -72,6 +72,8 @@ func TestEverySettingActs(t *testing.T) {
 		"AUTH_QUERY":          testAuthQuery,
 		"TRUSTED_PROXIES":     testTrustedProxies,
 		"FORWARDED_HEADER":    testForwardedHeader,
+		"PROXY_PROTOCOL":      testProxyProtocol,
+		"MAX_TCP_CONNECTIONS": testMaxTCPConnections,
 
 		"MAX_CONNECTIONS_PER_ADDRESS": testMaxConnectionsPerAddress,
 		"MAX_NEW_PER_ADDRESS":         testMaxNewPerAddress,

@@ -59,6 +59,9 @@ func Take(w http.ResponseWriter, r *http.Request, pace Pace, watch *Watch) (*Con
 	if err != nil {
 		return nil, err
 	}
+	if p, ok := conn.(interface{ Raw() net.Conn }); ok {
+		conn = p.Raw() // its PROXY header was read before the request
+	}
 	if c, ok := conn.(clientConn); ok {
 		conn = c.TCPConn
 	}

@@ -42,6 +42,11 @@ func newTaker(t *testing.T, pace socket.Pace) *taker {
 	natstest.CheckGoroutines(t)
 	l, err := socket.Listen(t.Context(), "127.0.0.1:0", socket.ListenOptions{SendBuffer: 16 << 10})
 	require.NoError(t, err)
+	return serveTaker(t, l, pace)
+}
+
+func serveTaker(t *testing.T, l net.Listener, pace socket.Pace) *taker {
+	t.Helper()
 	s := &taker{watch: new(socket.Watch), addr: l.Addr().String(), pace: pace, conns: make(chan *socket.Conn, 1)}
 	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, err := socket.Take(w, r, s.pace, s.watch)

@@ -76,7 +76,7 @@ func newApp(o Options) (*app, error) {
 		direct = a.handler.Direct
 	}
 	limit := o.Settings.Server.MaxConnections
-	a.connections = newConnections(limit, direct, a.metrics)
+	a.connections = newConnections(limit, o.Settings.Limits.TCP, direct, a.metrics)
 	if files := a.connections.files; files > 0 && files < limit {
 		o.Logger.Warn("the process may not open as many files as MAX_CONNECTIONS needs: raise ulimit -n, or lower it", "MAX_CONNECTIONS", limit, "connections", files)
 	}

@@ -36,10 +36,13 @@ const (
 // longest is closed. So whatever holds connections, a new one is served. They are
 // bounded in time by maxStill.
 //
-// A connection with a stream is the gate's to count and the feed's to end.
+// A connection with a stream is the gate's to count and the feed's to end. It
+// counts in the number of all: where all are in use by streams, the new one itself
+// is closed.
 type connections struct {
 	max    int        // without a stream, at once
-	files  int        // with those of streams; 0 for no such limit
+	all    int        // with those of streams
+	files  int        // the same by what the process may open; 0 for no such limit
 	direct func() int // direct streams: their connections are not a server's any more
 
 	open   prometheus.Gauge // without a stream
@@ -62,12 +65,15 @@ type place struct {
 
 type placeKey struct{}
 
-// newConnections bounds connections to limit, and to the files that the process
-// may open.
-func newConnections(limit int, direct func() int, r prometheus.Registerer) *connections {
+// newConnections bounds connections to limit, those of streams and others to all,
+// and both to the files that the process may open. An all of 0 is twice the limit.
+func newConnections(limit, all int, direct func() int, r prometheus.Registerer) *connections {
+	if all == 0 {
+		all = 2 * limit
+	}
 	files := maxFiles()
 	c := &connections{
-		max: limit, files: max(files-spareFiles, files/2), direct: direct,
+		max: limit, all: all, files: max(files-spareFiles, files/2), direct: direct,
 		open: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "sse_other_connections", Help: "Open connections that carry no stream.",
 		}),
@@ -101,8 +107,11 @@ func (c *connections) arrive(conn net.Conn) *place {
 	c.places[conn] = p
 	c.add(p)
 	p.timer = time.AfterFunc(maxStill, func() { c.end(p) })
-	if c.still.Len() > c.max || c.files > 0 && len(c.places)+c.direct() > c.files {
-		if longest := c.still.Front().Value.(*place); longest != p { // else all others carry streams
+	open := len(c.places) + c.direct()
+	if c.still.Len() > c.max || open > c.all || c.files > 0 && open > c.files {
+		// That may be the new one, if all others carry streams. What it costs in
+		// files there is room for (spareFiles).
+		if longest := c.still.Front().Value.(*place); longest != p || open > c.all {
 			c.close(longest)
 		}
 	}

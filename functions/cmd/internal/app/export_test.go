@@ -14,7 +14,7 @@ import (
 func NewServer(s *settings.Shared, handler func(streams func(http.Handler) http.Handler) http.Handler) *http.Server {
 	a := &app{
 		Options:     Options{Settings: s, Logger: slog.New(slog.DiscardHandler)},
-		connections: newConnections(s.Server.MaxConnections, func() int { return 0 }, prometheus.NewRegistry()),
+		connections: newConnections(s.Server.MaxConnections, s.Limits.TCP, func() int { return 0 }, prometheus.NewRegistry()),
 	}
 	return a.newServer(handler(a.connections.carry))
 }

@@ -44,7 +44,7 @@ func (a *app) listen(ctx context.Context) (net.Listener, error) {
 	case err != nil:
 		return nil, fmt.Errorf("listen on HOST %s and PORT %d: %w", s.Server.Host, s.Server.Port, err)
 	}
-	return l, nil
+	return proxied(l, &s.Access.Proxies)
 }
 
 // listenMetrics listens on METRICS_ADDR; nil when there is none.
