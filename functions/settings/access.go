@@ -39,7 +39,7 @@ type Access struct {
 
 // Proxies is whose word counts for where a client is.
 type Proxies struct {
-	Trusted         []string `name:"trusted-proxies" env:"TRUSTED_PROXIES" help:"Addresses and ranges of the proxies in front, comma separated, such as 10.0.0.0/8; their FORWARDED_HEADER says where clients are."`
+	Trusted         []string `name:"trusted-proxies" env:"TRUSTED_PROXIES" help:"Addresses and ranges of the proxies in front, comma separated, such as 10.0.0.0/8, loopback or private; their FORWARDED_HEADER says where clients are."`
 	Protocol        bool     `name:"proxy-protocol" env:"PROXY_PROTOCOL" default:"false" negatable:"" help:"Trusted proxies begin each connection with a PROXY header, version 1 or 2, which says where the client is; it is wanted of them then."`
 	ForwardedHeader string   `env:"FORWARDED_HEADER" default:"X-Forwarded-For" help:"Header of trusted proxies: X-Forwarded-For or Forwarded."`
 }
@@ -112,23 +112,36 @@ func (s *Server) Loopback() bool {
 // Ranges is TRUSTED_PROXIES. Parse has checked it.
 func (p *Proxies) Ranges() (all []netip.Prefix) {
 	for _, text := range p.Trusted {
-		if r, err := parseRange(text); err == nil {
-			all = append(all, r)
-		}
+		ranges, _ := parseRanges(text)
+		all = append(all, ranges...)
 	}
 	return all
 }
 
-func parseRange(text string) (netip.Prefix, error) {
-	if !strings.Contains(text, "/") {
-		addr, err := netip.ParseAddr(text)
-		if err != nil {
-			return netip.Prefix{}, err
-		}
-		return addr.Unmap().Prefix(addr.Unmap().BitLen())
+// named are ranges by a word, as proxies have them too.
+var named = map[string][]string{
+	"loopback": {"127.0.0.0/8", "::1/128"},
+	"private":  {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"},
+}
+
+// parseRanges reads an address, a range, or a word for some.
+func parseRanges(text string) (all []netip.Prefix, err error) {
+	ranges, ok := named[text]
+	if !ok {
+		ranges = []string{text}
 	}
-	r, err := netip.ParsePrefix(text)
-	return r.Masked(), err
+	for _, one := range ranges {
+		r, err := netip.ParsePrefix(one)
+		if err != nil {
+			var addr netip.Addr
+			if addr, err = netip.ParseAddr(one); err != nil {
+				return nil, err
+			}
+			r = netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen())
+		}
+		all = append(all, r.Masked())
+	}
+	return all, nil
 }
 
 func (a *Access) validate(c *checks) {
@@ -150,8 +163,8 @@ func (a *Access) validate(c *checks) {
 	atLeast(c, "JWKS_REFRESH", a.JWKSRefresh, time.Second)
 	atLeast(c, "JWKS_GRACE", a.JWKSGrace, 0)
 	for _, text := range a.Proxies.Trusted {
-		_, err := parseRange(text)
-		c.that(err == nil, "TRUSTED_PROXIES", text, "an address or a range, such as 10.0.0.0/8")
+		_, err := parseRanges(text)
+		c.that(err == nil, "TRUSTED_PROXIES", text, "an address, a range such as 10.0.0.0/8, loopback or private")
 	}
 	c.says(!a.Proxies.Protocol || len(a.Proxies.Trusted) > 0, "PROXY_PROTOCOL needs TRUSTED_PROXIES: whose headers count")
 	header := a.Proxies.ForwardedHeader
