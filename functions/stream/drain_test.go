@@ -21,7 +21,7 @@ import (
 func TestDrainDoesNotWaitForStuckClients(t *testing.T) {
 	ways(t, func(t *testing.T, way func(*streamtest.Options)) {
 		natstest.CheckGoroutines(t)
-		r := newRig(t, way, func(o *streamtest.Options) { o.Feed.PendingMsgs, o.Feed.PendingBytes = 1<<20, 1<<30 })
+		r := newRig(t, way, func(o *streamtest.Options) { o.Feed.Pending.Msgs, o.Feed.Pending.Bytes = 1<<20, 1<<30 })
 		r.open(t, streamtest.Query{RecvBuf: 20_000})
 		r.log.Pad = 1000
 		r.log.PublishN(1000, "a")

@@ -143,7 +143,7 @@ func TestRetentionOvertakesEverybody(t *testing.T) {
 		ns := natstest.Start(t)
 		log := streamtest.NewLog(t, ns.JetStream(t), func(c *jetstream.StreamConfig) { c.MaxMsgs = 32 })
 		log.PublishN(100, "a", "b")
-		edge := streamtest.Start(t, ns.URL(), way, smallRing, func(o *streamtest.Options) { o.Feed.PendingMsgs = 100_000 })
+		edge := streamtest.Start(t, ns.URL(), way, smallRing, func(o *streamtest.Options) { o.Feed.Pending.Msgs = 100_000 })
 		const total = 10_000
 		type seen struct {
 			filters []string
@@ -199,7 +199,7 @@ func TestPurgeBeforeTheFeedHasRead(t *testing.T) {
 		natstest.CheckGoroutines(t)
 		r := newRig(t, way, func(o *streamtest.Options) {
 			o.Feed.HeartbeatInterval = 64 * time.Millisecond
-			o.Feed.PendingMsgs = 100_000
+			o.Feed.Pending.Msgs = 100_000
 		})
 		c := r.live(t)
 		var j streamtest.Journal

@@ -22,7 +22,7 @@ var topics = []string{"metric.cpu", "metric.mem", "log.error", "log.app.error", 
 func TestEachClientGetsItsTopicsInOrder(t *testing.T) {
 	ways(t, func(t *testing.T, way func(*streamtest.Options)) {
 		natstest.CheckGoroutines(t)
-		r := newRig(t, way, func(o *streamtest.Options) { o.Feed.PendingMsgs = 1000 })
+		r := newRig(t, way, func(o *streamtest.Options) { o.Feed.Pending.Msgs = 1000 })
 		filters := [][]string{
 			nil, {">"}, {"metric.*"}, {"log.>"}, {"*.error"}, {"alert", "metric.mem"}, {"metric.>", "metric.cpu", "*.cpu"}, {"nobody.publishes"},
 		}

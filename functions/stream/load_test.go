@@ -21,7 +21,7 @@ func TestClientsThatComeAndFallBehindUnderLoad(t *testing.T) {
 		natstest.CheckGoroutines(t)
 		r := newRig(t, way, func(o *streamtest.Options) {
 			o.Feed.Shards, o.Feed.RingEvents = 1, 128
-			o.Feed.PendingMsgs, o.Feed.PendingBytes = 1<<20, 1<<30
+			o.Feed.Pending.Msgs, o.Feed.Pending.Bytes = 1<<20, 1<<30
 			o.Feed.HeartbeatInterval = 64 * time.Millisecond
 		})
 		const events, lasting = 3000, 20

@@ -22,7 +22,7 @@ func fleet(t *testing.T, url string) []*streamtest.Edge {
 			edges = append(edges, streamtest.Start(t, url, way, func(o *streamtest.Options) {
 				o.Feed.RingEvents = ring
 				o.Feed.HeartbeatInterval = 64 * time.Millisecond
-				o.Feed.PendingMsgs = 10_000
+				o.Feed.Pending.Msgs = 10_000
 			}))
 		}
 	}

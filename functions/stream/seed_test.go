@@ -146,7 +146,7 @@ func TestSeed_HeartbeatProducer(t *testing.T) {
 func TestSeed_ConcurrentClients(t *testing.T) {
 	ways(t, func(t *testing.T, way func(*streamtest.Options)) {
 		natstest.CheckGoroutines(t)
-		r := newRig(t, way, func(o *streamtest.Options) { o.Feed.PendingMsgs = 1000 })
+		r := newRig(t, way, func(o *streamtest.Options) { o.Feed.Pending.Msgs = 1000 })
 		const clients, events = 200, 100
 		journals, errs := make([]streamtest.Journal, clients), make([]error, clients)
 		var connected, reading sync.WaitGroup

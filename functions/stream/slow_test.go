@@ -40,10 +40,10 @@ func TestSlowClientIsCut(t *testing.T) {
 		reason string
 		quiet  bool // nothing is published while it does not read
 	}{
-		{"over PENDING_MSGS", func(o *streamtest.Options) { o.Feed.PendingBytes = 1 << 30 }, "slow", false},
-		{"over PENDING_BYTES", func(o *streamtest.Options) { o.Feed.PendingMsgs, o.Feed.PendingBytes = 1<<20, 64<<10 }, "slow", false},
+		{"over PENDING_MSGS", func(o *streamtest.Options) { o.Feed.Pending.Bytes = 1 << 30 }, "slow", false},
+		{"over PENDING_BYTES", func(o *streamtest.Options) { o.Feed.Pending.Msgs, o.Feed.Pending.Bytes = 1<<20, 64<<10 }, "slow", false},
 		{"over STALL_TIMEOUT", func(o *streamtest.Options) {
-			o.Feed.PendingMsgs, o.Feed.PendingBytes = 1<<20, 1<<30 // the feed may still read on when it has caught up
+			o.Feed.Pending.Msgs, o.Feed.Pending.Bytes = 1<<20, 1<<30 // the feed may still read on when it has caught up
 			o.Stream.StallTimeout = 300 * time.Millisecond
 		}, "stalled", true},
 	} {
@@ -80,7 +80,7 @@ func TestSlowClientWithinItsLimits(t *testing.T) {
 				natstest.CheckGoroutines(t)
 				r := newRig(t, way, func(o *streamtest.Options) {
 					o.Feed.RingEvents = ring
-					o.Feed.PendingMsgs, o.Feed.PendingBytes = 10_000, 64<<20
+					o.Feed.Pending.Msgs, o.Feed.Pending.Bytes = 10_000, 64<<20
 					o.Feed.HeartbeatInterval = 64 * time.Millisecond
 					o.Stream.StallTimeout = natstest.Patience // publishing takes long on a busy machine
 				})
@@ -125,7 +125,7 @@ func TestBurst(t *testing.T) {
 func TestOneEventAlwaysFits(t *testing.T) {
 	ways(t, func(t *testing.T, way func(*streamtest.Options)) {
 		natstest.CheckGoroutines(t)
-		r := newRig(t, way, func(o *streamtest.Options) { o.Feed.PendingMsgs, o.Feed.PendingBytes = 1, 1000 })
+		r := newRig(t, way, func(o *streamtest.Options) { o.Feed.Pending.Msgs, o.Feed.Pending.Bytes = 1, 1000 })
 		r.log.Pad = 60_000
 		c := r.open(t, streamtest.Query{RecvBuf: 32 << 10})
 		c.System(t, "open")

@@ -34,7 +34,7 @@ type config struct {
 	StormStaying int           `default:"100" group:"storm" help:"More clients, which stay connected; the latency is theirs."`
 	StormLimit   time.Duration `default:"30s" group:"storm" help:"All must have caught up by then."`
 
-	Env     []string `short:"e" sep:"none" placeholder:"KEY=VALUE" group:"server" help:"A setting for the Sluice that is started, such as PENDING_MSGS=5000. Repeatable."`
+	Env     []string `short:"e" sep:"none" placeholder:"KEY=VALUE" group:"server" help:"A setting for the Sluice that is started, such as PENDING_MSGS=5000. Repeatable. With AUTH=jwt and JWT_SECRET each client sends a token."`
 	Binary  string   `placeholder:"FILE" group:"server" help:"Start this build of functions/cmd/local in place of building it."`
 	URL     string   `name:"url" placeholder:"URL" group:"server" help:"Start nothing: measure the Sluice at this http://host:port, which no one else uses."`
 	NATS    string   `name:"nats" placeholder:"URL" group:"server" help:"Its NATS server, to publish to."`

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"sluice/functions/stream/feed/fanout"
 	"sluice/functions/stream/feed/wire"
 	"sluice/publisher/event"
 )
@@ -36,8 +37,7 @@ type Config struct {
 	RingEvents int   // most events kept in memory
 	RingBytes  int64 // most bytes kept in memory
 
-	PendingMsgs  int   // events that may wait for one live client
-	PendingBytes int64 // bytes that may
+	Pending fanout.Limits // what may wait for one live client
 
 	ReplayConcurrency int // replay chunks under way at once
 
@@ -57,8 +57,8 @@ func (c *Config) setDefaults() {
 	c.Instance = cmp.Or(c.Instance, nats.NewInbox()[len(nats.InboxPrefix):])
 	c.RingEvents = cmp.Or(c.RingEvents, DefaultRingEvents)
 	c.RingBytes = cmp.Or(c.RingBytes, DefaultRingBytes)
-	c.PendingMsgs = cmp.Or(c.PendingMsgs, DefaultPendingMsgs)
-	c.PendingBytes = cmp.Or(c.PendingBytes, DefaultPendingBytes)
+	c.Pending.Msgs = cmp.Or(c.Pending.Msgs, DefaultPendingMsgs)
+	c.Pending.Bytes = cmp.Or(c.Pending.Bytes, DefaultPendingBytes)
 	c.ReplayConcurrency = cmp.Or(c.ReplayConcurrency, DefaultReplayConcurrency)
 	c.HeartbeatInterval = cmp.Or(c.HeartbeatInterval, event.DefaultHeartbeat)
 	c.Shards = cmp.Or(c.Shards, runtime.GOMAXPROCS(0))

@@ -61,7 +61,7 @@ func New(cfg Config) (*Feed, error) {
 		Turns: f.turns,
 	})
 	f.fanout = fanout.New(fanout.Config{
-		Limits: fanout.Limits{Msgs: cfg.PendingMsgs, Bytes: cfg.PendingBytes}, Ring: f.ring, Wire: cfg.Wire,
+		Limits: cfg.Pending, Ring: f.ring, Wire: cfg.Wire,
 		Replay:            func(t *topics.Set) fanout.Replay { return f.replays.Open(t) },
 		EndsBefore:        f.endsBefore,
 		HeartbeatInterval: cfg.HeartbeatInterval, Clients: f.cfg.Clients, Shards: cfg.Shards, Metrics: f.metrics,

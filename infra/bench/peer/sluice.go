@@ -14,10 +14,12 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
+	"sluice/functions/access/token"
 	"sluice/publisher"
 )
 
@@ -61,11 +63,17 @@ func StartSluice(ctx context.Context, binary string, env []string) (*Server, err
 	cmd.Env = append(os.Environ(), "HOST=127.0.0.1", "LOG_LEVEL=warn", "DEMO=false", "DRAIN_TIMEOUT=1s")
 	cmd.Env = append(append(cmd.Env, env...), // the last of a name wins
 		"PORT="+strconv.Itoa(ports[0]), "NATS_PORT="+strconv.Itoa(ports[1]), "STORE_DIR="+filepath.Join(dir, "store"))
+	if secret := secretOf(env); secret != "" {
+		cmd.Env = append(cmd.Env, "AUTH_QUERY=true")
+	}
 	child, err := start(cmd)
 	if err != nil {
 		return nil, errors.Join(err, remove())
 	}
 	s := newSluice(sluice, loopback(ports[0]), "nats://"+loopback(ports[1]).String())
+	if secret := secretOf(env); secret != "" {
+		s.path = withToken(s.path, secret)
+	}
 	s.pid = int32(cmd.Process.Pid)
 	s.stop = func() error { return errors.Join(child.end(), remove()) }
 	if err := child.await(ctx, s.ready); err != nil {
@@ -102,6 +110,30 @@ func newSluice(name string, addr netip.AddrPort, natsURL string) *Server {
 	s.path = func(topic string) string { return "/stream?busy=status&topic=" + url.QueryEscape(topic) }
 	s.publisher = s.publish
 	return s
+}
+
+// secretOf is the JWT_SECRET that the server is started with.
+func secretOf(env []string) (secret string) {
+	for _, kv := range env {
+		if value, ok := strings.CutPrefix(kv, "JWT_SECRET="); ok {
+			secret = value
+		}
+	}
+	return secret
+}
+
+// withToken has each client send a token of its own.
+func withToken(path func(topic string) string, secret string) func(topic string) string {
+	var clients atomic.Int64
+	return func(topic string) string {
+		text, err := token.Sign(secret, token.Order{
+			Subject: fmt.Sprintf("bench%d", clients.Add(1)), For: time.Hour, Claim: "sluice", Grant: map[string]any{"subscribe": []string{">"}},
+		})
+		if err != nil {
+			return path(topic) // the server says what is wrong with the secret
+		}
+		return path(topic) + "&" + token.QueryParameter + "=" + text
+	}
 }
 
 func (s *Server) ready(ctx context.Context) error {

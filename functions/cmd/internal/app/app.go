@@ -15,6 +15,7 @@ import (
 	"sluice/functions/settings"
 	"sluice/functions/stream"
 	"sluice/functions/stream/feed"
+	"sluice/functions/stream/feed/fanout"
 	"sluice/functions/stream/sse"
 	"sluice/publisher/event"
 )
@@ -112,8 +113,7 @@ func (a *app) newStream() error {
 		Instance:          a.instance,
 		RingEvents:        s.Feed.RingEvents,
 		RingBytes:         s.Feed.RingBytes,
-		PendingMsgs:       s.Client.PendingMsgs,
-		PendingBytes:      s.Client.PendingBytes,
+		Pending:           fanout.Limits{Msgs: s.Client.PendingMsgs, Bytes: s.Client.PendingBytes},
 		ReplayConcurrency: s.Feed.ReplayConcurrency,
 		HeartbeatInterval: s.Client.HeartbeatInterval,
 		Clients:           func() int { return a.health.Clients() },

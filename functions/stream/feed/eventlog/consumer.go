@@ -249,27 +249,3 @@ func (c *Consumer) pull(ctx context.Context, events, maxBytes int) (msgs []*nats
 	}
 	return msgs, true, nil
 }
-
-// AtTime is the position before the first event stored at t or later, in a log
-// of that epoch. It takes a consumer for a moment.
-func (l *Log) AtTime(ctx context.Context, epoch int64, t time.Time) (pos event.ID, err error) {
-	at := ""
-	if now := l.Known(); now.Replicas > 1 && now.MaxAge > 0 && !now.young(t) {
-		at = now.Leader // another server may have removed more
-	}
-	err = l.create(ctx, at, func(ctx context.Context) (*jetstream.ConsumerInfo, error) {
-		cfg := l.config("time", nil, 0)
-		cfg.DeliverPolicy, cfg.OptStartSeq, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, 0, &t
-		made, err := l.js.CreateConsumer(ctx, l.stream, cfg)
-		if err != nil {
-			return nil, fmt.Errorf("look up the time: %w", err)
-		}
-		info := made.CachedInfo()
-		pos = event.ID{Epoch: epoch, Seq: info.Delivered.Stream}
-		if at == "" || serverOf(info) == at {
-			l.deleteConsumer(cfg.Name)
-		}
-		return info, nil
-	})
-	return pos, err
-}

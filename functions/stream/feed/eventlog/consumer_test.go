@@ -154,3 +154,23 @@ func TestAtTime(t *testing.T) {
 		})
 	}
 }
+
+// TestATimeTakesNoConsumer, whose creation would have all that follows counted while
+// the log waits; but where the server does not let it be asked for, it does.
+func TestATimeTakesNoConsumer(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.Publish(3, "a", 1)
+	ctx := natstest.Context(t)
+	conn := r.Server.Connect(t)
+	made, err := conn.SubscribeSync("$JS.API.CONSUMER.CREATE.>")
+	require.NoError(t, err)
+	require.NoError(t, conn.Flush())
+	pos, err := r.log.AtTime(ctx, r.Epoch, time.Now().Add(-time.Hour))
+	require.NoError(t, err)
+	assert.Equal(t, r.ID(0), pos)
+	require.NoError(t, conn.Flush())
+	waiting, _, err := made.Pending()
+	require.NoError(t, err)
+	assert.Zero(t, waiting)
+}

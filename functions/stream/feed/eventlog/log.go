@@ -68,6 +68,7 @@ type Log struct {
 	filters  []string // topic filters that are read
 	instance string
 	serial   atomic.Uint64 // of consumer names
+	unasked  atomic.Int64  // when firstAt had no answer; Unix nanoseconds
 
 	mu     sync.Mutex
 	last   State
