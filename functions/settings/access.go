@@ -47,7 +47,7 @@ type Proxies struct {
 // Limits is how much one client may have.
 type Limits struct {
 	PerAddress    limit.PerAddress `name:"max-connections-per-address" env:"MAX_CONNECTIONS_PER_ADDRESS" default:"auto" help:"Streams open at once from one address, or one /64 of IPv6; 0 for no limit; auto for 1024 from addresses of the internet, and no limit for private ones, which may be a proxy's."`
-	NewPerAddress limit.PerAddress `name:"max-new-per-address" env:"MAX_NEW_PER_ADDRESS" default:"auto" help:"New streams a second from one address, ten seconds' worth of them at once; 0 for no limit; auto for 100 from addresses of the internet."`
+	NewPerAddress limit.PerAddress `name:"max-new-per-address" env:"MAX_NEW_PER_ADDRESS" default:"auto" help:"New streams a second from one address, ten seconds' worth of them at once, or as many as may be open; 0 for no limit; auto for 100 from addresses of the internet."`
 	PerSubject    int              `name:"max-connections-per-subject" env:"MAX_CONNECTIONS_PER_SUBJECT" default:"${max_per_subject}" help:"Streams open at once with tokens of one subject; 0 for no limit."`
 	PerConnection int              `name:"max-streams-per-connection" env:"MAX_STREAMS_PER_CONNECTION" default:"1000" help:"Streams open at once on one HTTP/2 connection; more wait."`
 	TCP           int              `name:"max-tcp-connections" env:"MAX_TCP_CONNECTIONS" default:"0" help:"TCP connections in all; at the limit the one that has been still for the longest is closed, or the new one; 0 for twice MAX_CONNECTIONS."`

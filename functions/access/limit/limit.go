@@ -145,7 +145,9 @@ func (l *Limits) Arrive(addr netip.Addr) error {
 	if most == 0 {
 		return nil
 	}
-	bucket := of(l.arrivals, address.Key(addr), rate.Limit(most), most*burst)
+	// All that may be open come back together when an edge has gone.
+	together := max(most*burst, l.cfg.StreamsPerAddress.of(addr, autoStreams))
+	bucket := of(l.arrivals, address.Key(addr), rate.Limit(most), together)
 	if bucket.Allow() {
 		return nil
 	}

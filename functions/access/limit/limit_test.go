@@ -120,6 +120,18 @@ func TestNewStreamsOfAnAddressComeSlowly(t *testing.T) {
 	})
 }
 
+// TestAllOfAnAddressMayComeBackTogether, when the edge that had them is gone.
+func TestAllOfAnAddressMayComeBackTogether(t *testing.T) {
+	l := limit.New(limit.Config{ArrivalsPerAddress: 1, StreamsPerAddress: 50})
+	for range 50 {
+		require.NoError(t, l.Arrive(public))
+	}
+	auto := limit.New(limit.Config{ArrivalsPerAddress: limit.Auto, StreamsPerAddress: limit.Auto})
+	for range 1024 {
+		require.NoError(t, auto.Arrive(public))
+	}
+}
+
 // TestManyAddressesTakeBoundedMemory: what is forgotten is only how fast an
 // address was.
 func TestManyAddressesTakeBoundedMemory(t *testing.T) {
