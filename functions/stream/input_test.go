@@ -1,6 +1,7 @@
 package stream_test
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -76,7 +77,10 @@ func TestBadRequests(t *testing.T) {
 			{"a line for the id", "id=42", "bad_id"},
 		} {
 			t.Run(tt.name, func(t *testing.T) {
-				resp, err := (&http.Client{Timeout: natstest.Patience}).Get(r.edge.URL + "/stream?" + tt.query)
+				client := &http.Client{Timeout: natstest.Patience, Transport: &http.Transport{
+					DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // as streamtest.Dial
+				}}
+				resp, err := client.Get(r.edge.URL + "/stream?" + tt.query)
 				require.NoError(t, err)
 				defer resp.Body.Close()
 				assert.Equal(t, http.StatusBadRequest, resp.StatusCode)

@@ -3,6 +3,7 @@ package streamtest
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -101,7 +102,8 @@ func (m *metered) Read(p []byte) (int, error) {
 // Dial connects and sends the request, and reads nothing. What is read and
 // written within Patience needs no other deadline.
 func Dial(base string, q Query) (net.Conn, error) {
-	conn, err := net.DialTimeout("tcp", strings.TrimPrefix(base, "http://"), natstest.Patience)
+	addr, overTLS := strings.CutPrefix(base, "https://")
+	conn, err := net.DialTimeout("tcp", strings.TrimPrefix(addr, "http://"), natstest.Patience)
 	if err != nil {
 		return nil, err
 	}
@@ -112,6 +114,9 @@ func Dial(base string, q Query) (net.Conn, error) {
 		}
 	}
 	_ = conn.SetDeadline(time.Now().Add(natstest.Patience))
+	if overTLS {
+		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}})
+	}
 	if _, err := conn.Write(q.request()); err != nil {
 		_ = conn.Close()
 		return nil, err
@@ -259,6 +264,10 @@ func (c *Client) Close() {
 
 // Reset closes the connection with a TCP reset, as a crash does.
 func (c *Client) Reset() {
-	_ = c.conn.(*net.TCPConn).SetLinger(0)
-	c.Close()
+	conn := c.conn
+	if over, ok := conn.(*tls.Conn); ok {
+		conn = over.NetConn() // closed by itself it says no word of TLS
+	}
+	_ = conn.(*net.TCPConn).SetLinger(0)
+	_ = conn.Close()
 }

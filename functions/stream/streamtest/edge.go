@@ -2,6 +2,7 @@ package streamtest
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"net"
 	"net/http"
@@ -28,6 +29,7 @@ type Options struct {
 	Stream stream.Config // Feed, Encoder, Logger and Gate are set by Start
 	Access access.Config // Logger and Registry are set by Start
 	Listen socket.ListenOptions
+	TLS    bool // serve HTTP/1.1 over TLS
 }
 
 // Edge is a running edge.
@@ -101,6 +103,10 @@ func (e *Edge) run(ctx context.Context, o Options, logger *slog.Logger) error {
 	o.Access.Logger, o.Access.Registry = logger, o.Stream.Registry
 	o.Stream.Feed, o.Stream.Encoder, o.Stream.Logger, o.Stream.Gate = e.Feed, encoder, logger, access.NewGate(o.Access)
 	e.Handler = stream.New(o.Stream)
+	if e.URL = "http://" + l.Addr().String(); o.TLS {
+		e.URL = "https://" + l.Addr().String()
+		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{certificate()}, NextProtos: []string{"http/1.1"}})
+	}
 	e.serve(l)
 	feeding, cancel := context.WithCancel(context.Background())
 	e.cancel = cancel
@@ -115,7 +121,6 @@ func (e *Edge) serve(l net.Listener) {
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	e.server = &http.Server{Handler: mux, Protocols: protocols, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
-	e.URL = "http://" + l.Addr().String()
 	e.tasks.Go(func() { _ = e.server.Serve(l) })
 }
 
