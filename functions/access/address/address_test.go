@@ -60,6 +60,14 @@ func TestWhereARequestComesFrom(t *testing.T) {
 	}
 }
 
+// TestALongHeaderCostsLittle: 64 KiB of it are the client's to send.
+func TestALongHeaderCostsLittle(t *testing.T) {
+	r := request("10.0.0.2:5", http.Header{"X-Forwarded-For": {strings.Repeat("1.1.1.1,", 8000) + "198.51.100.7"}})
+	xff := reader(t, address.XForwardedFor, "10.0.0.0/8")
+	const most = 4 << 10 // several for each of the 500 addresses that are read
+	assert.Less(t, testing.AllocsPerRun(10, func() { xff.Of(r) }), float64(most))
+}
+
 func TestWhatCountsAsOneClient(t *testing.T) {
 	for text, want := range map[string]string{"203.0.113.1": "203.0.113.1/32", "2001:db8:1:2:3::4": "2001:db8:1:2::/64"} {
 		assert.Equal(t, want, address.Key(netip.MustParseAddr(text)).String())

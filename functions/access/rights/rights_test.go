@@ -56,6 +56,7 @@ func TestWhatIsAskedForLiesInsideWhatIsAllowed(t *testing.T) {
 		{"what is denied inside one's own", "orders.alice.internal", "!orders.alice.internal"},
 		{"what covers the denied", "metric.*", "metric.* !metric.secret"},
 		{"more than a wildcard", "metric.>", "!metric.>"},
+		{"what is denied beside one's own", "metric.secret orders.alice.new", "!metric.secret"},
 		{"a number's", "t.42", "t.42"},
 		{"what NATS keeps for itself", "$JS.>", "topic"},
 		{"an inbox", "_INBOX.>", "!_INBOX.>"},
@@ -188,6 +189,12 @@ func TestNobodySeesMoreThanIsAllowed(t *testing.T) {
 		allowed := rapid.SliceOfN(templates, 0, 4).Draw(t, "allowed")
 		denied := rapid.SliceOfN(templates, 0, 3).Draw(t, "denied")
 		asked := rapid.SliceOfN(plain, 0, 3).Draw(t, "asked")
+		if len(allowed) > 0 && rapid.Bool().Draw(t, "inside") { // else most are refused
+			asked = rapid.SliceOfN(rapid.SampledFrom(allowed), 1, 2).Draw(t, "of the allowed")
+			for i := range asked {
+				asked[i] = strings.ReplaceAll(asked[i], "{sub}", sub)
+			}
+		}
 		text, err := json.Marshal(map[string]any{"sub": sub, "sluice": map[string]any{"subscribe": allowed, "deny": denied, "publish": allowed}})
 		require.NoError(t, err)
 		var all map[string]any

@@ -203,6 +203,9 @@ func TestAKeySetThatIsNotOne(t *testing.T) {
 		"redirected to clear text elsewhere": func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://issuer.example/", http.StatusFound)
 		},
+		"redirected to clear text that answers": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, strings.Replace(elsewhere.URL, "127.0.0.1", "0.0.0.0", 1), http.StatusFound) // as Linux has it, this machine
+		},
 		"redirected for ever": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/", http.StatusFound) },
 		"only a secret":       keySet(t, nil, `{"kty":"oct","kid":"k","k":"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"}`),
 		"only for encryption": keySet(t, nil, `{"kty":"OKP","crv":"Ed25519","use":"enc","kid":"k","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`),
@@ -245,5 +248,20 @@ func TestATokenOfAKeyThatIsGoneIsRefusedEachTime(t *testing.T) {
 			_, err := v.Verify(request(text))
 			require.ErrorIs(t, err, token.ErrInvalid)
 		}
+	}
+}
+
+// TestAKeyIsUsedAsItsSetSays: with the one algorithm that it names.
+func TestAKeyIsUsedAsItsSetSays(t *testing.T) {
+	k := rsaKey(t, 2048)
+	jwk, err := jwkset.NewJWKFromKey(k.Public(), jwkset.JWKOptions{Metadata: jwkset.JWKMetadataOptions{KID: "k", ALG: jwkset.AlgRS256}})
+	require.NoError(t, err)
+	text, err := json.Marshal(jwk.Marshal())
+	require.NoError(t, err)
+	v := startKeys(t, keySet(t, nil, string(text))).run(t)
+	becomes(t, v, sign(t, jwt.SigningMethodRS256, k, good(), "kid", "k"), nil)
+	for _, other := range []jwt.SigningMethod{jwt.SigningMethodPS256, jwt.SigningMethodRS512} {
+		_, err := v.Verify(request(sign(t, other, k, good(), "kid", "k")))
+		assert.ErrorIs(t, err, token.ErrInvalid, other.Alg())
 	}
 }
