@@ -54,20 +54,26 @@ func ProducerSubject(name string) string { return "$KV." + ProducersBucket + "."
 // EnsureProducers returns the producers' bucket, and creates it when there is
 // none. It waits for NATS as long as ctx allows.
 func EnsureProducers(ctx context.Context, js jetstream.JetStream, replicas int) (jetstream.KeyValue, error) {
-	kv, err := js.KeyValue(ctx, ProducersBucket)
+	return EnsureBucket(ctx, js, jetstream.KeyValueConfig{
+		Bucket:         ProducersBucket,
+		Description:    "Sluice producers and the state of their last run",
+		LimitMarkerTTL: time.Minute,
+		Replicas:       max(replicas, 1),
+	})
+}
+
+// EnsureBucket returns a KV bucket, and creates it when there is none; one that is
+// there is left as it is. It waits for NATS as long as ctx allows.
+func EnsureBucket(ctx context.Context, js jetstream.JetStream, cfg jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
+	kv, err := js.KeyValue(ctx, cfg.Bucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		kv, err = js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
-			Bucket:         ProducersBucket,
-			Description:    "Sluice producers and the state of their last run",
-			LimitMarkerTTL: time.Minute,
-			Replicas:       max(replicas, 1),
-		})
+		kv, err = js.CreateKeyValue(ctx, cfg)
 		if errors.Is(err, jetstream.ErrBucketExists) {
-			kv, err = js.KeyValue(ctx, ProducersBucket)
+			kv, err = js.KeyValue(ctx, cfg.Bucket)
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open the KV bucket %s: %w", ProducersBucket, err)
+		return nil, fmt.Errorf("open the KV bucket %s: %w", cfg.Bucket, err)
 	}
 	return kv, nil
 }

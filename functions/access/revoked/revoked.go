@@ -177,23 +177,13 @@ func (l *List) replace(keys map[string]bool) {
 // Ensure returns the bucket, and creates it when there is none. It waits for NATS
 // as long as ctx allows.
 func Ensure(ctx context.Context, js jetstream.JetStream, replicas int) (jetstream.KeyValue, error) {
-	kv, err := js.KeyValue(ctx, Bucket)
-	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		kv, err = js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
-			Bucket:         Bucket,
-			Description:    "Subjects and tokens that Sluice refuses",
-			LimitMarkerTTL: markerTTL,
-			MaxBytes:       maxBytes,
-			Replicas:       max(replicas, 1),
-		})
-		if errors.Is(err, jetstream.ErrBucketExists) {
-			kv, err = js.KeyValue(ctx, Bucket)
-		}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open the KV bucket %s: %w", Bucket, err)
-	}
-	return kv, nil
+	return event.EnsureBucket(ctx, js, jetstream.KeyValueConfig{
+		Bucket:         Bucket,
+		Description:    "Subjects and tokens that Sluice refuses",
+		LimitMarkerTTL: markerTTL,
+		MaxBytes:       maxBytes,
+		Replicas:       max(replicas, 1),
+	})
 }
 
 // Add puts a key on the list for that long, at least a second; the bucket must be
