@@ -3,7 +3,6 @@ package settings
 import (
 	"cmp"
 	"fmt"
-	"net"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -104,10 +103,7 @@ func withoutSecrets(text string) string {
 }
 
 // Loopback reports whether only this machine reaches HOST.
-func (s *Server) Loopback() bool {
-	ip := net.ParseIP(s.Host)
-	return s.Host == "localhost" || ip != nil && ip.IsLoopback()
-}
+func (s *Server) Loopback() bool { return address.Loopback(s.Host) }
 
 // Ranges is TRUSTED_PROXIES. Parse has checked it.
 func (p *Proxies) Ranges() (all []netip.Prefix) {

@@ -107,6 +107,12 @@ func Key(addr netip.Addr) netip.Prefix {
 	return key
 }
 
+// Loopback reports whether a host, by its name or address, is this machine alone.
+func Loopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.Zone() == "" && addr.Unmap().IsLoopback()
+}
+
 // shared is the range of carriers' own addresses (RFC 6598).
 var shared = netip.MustParsePrefix("100.64.0.0/10")
 

@@ -85,6 +85,15 @@ func TestWhichAddressesAreTheInternets(t *testing.T) {
 	assert.False(t, address.Public(netip.Addr{}))
 }
 
+func TestWhatIsThisMachineAlone(t *testing.T) {
+	for host, want := range map[string]bool{
+		"localhost": true, "127.0.0.1": true, "127.9.9.9": true, "::1": true, "::ffff:127.0.0.1": true,
+		"0.0.0.0": false, "::": false, "10.0.0.1": false, "localhost.evil.example": false, "x.localhost": false, "::1%lo": false, "": false,
+	} {
+		assert.Equal(t, want, address.Loopback(host), host)
+	}
+}
+
 // FuzzOf: whatever a header says, the address is one that a trusted proxy has
 // written there, or the proxy's own.
 func FuzzOf(f *testing.F) {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -20,6 +19,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"sluice/functions/access/address"
 	"sluice/functions/logging"
 )
 
@@ -113,8 +113,7 @@ func CheckURL(text string) error {
 	if err != nil || u.Host == "" {
 		return errors.New("it is no URL")
 	}
-	ip := net.ParseIP(u.Hostname())
-	if u.Scheme == "https" || u.Scheme == "http" && (u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()) {
+	if u.Scheme == "https" || u.Scheme == "http" && address.Loopback(u.Hostname()) {
 		return nil
 	}
 	return errors.New("the keys must come by https, or by http from this machine")

@@ -10,6 +10,7 @@ import (
 	"github.com/rs/cors"
 
 	"sluice/functions/access"
+	"sluice/functions/access/address"
 )
 
 const (
@@ -110,11 +111,8 @@ func ownHost(next http.Handler, host string, addr net.Addr) http.Handler {
 
 // isLoopback reports whether a Host header names this machine (RFC 6761, 6.3).
 func isLoopback(hostport string) bool {
-	host := strings.ToLower(strings.TrimSuffix(withoutPort(hostport), "."))
-	if ip := net.ParseIP(strings.Trim(host, "[]")); ip != nil {
-		return ip.IsLoopback()
-	}
-	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+	host := strings.Trim(strings.ToLower(strings.TrimSuffix(withoutPort(hostport), ".")), "[]")
+	return address.Loopback(host) || strings.HasSuffix(host, ".localhost")
 }
 
 func withoutPort(hostport string) string {
