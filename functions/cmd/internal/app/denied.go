@@ -48,19 +48,26 @@ func denialText(err error) string {
 	return text
 }
 
+// lately is what was denied lately; "" for nothing.
+func (d *denial) lately() string {
+	if last := d.last.Load(); last != nil && time.Since(last.at) <= denialCounts {
+		return last.what
+	}
+	return ""
+}
+
 // explain adds to a problem the permission that was denied lately.
 func (d *denial) explain(problem string) string {
-	last := d.last.Load()
-	if problem == "" || last == nil || time.Since(last.at) > denialCounts {
-		return problem
+	if what := d.lately(); what != "" && problem != "" {
+		return what + " (" + problem + ")"
 	}
-	return last.what + " (" + problem + ")"
+	return problem
 }
 
 // explained is explain for an error.
 func (d *denial) explained(err error) error {
-	if err == nil || d.explain(err.Error()) == err.Error() {
-		return err
+	if what := d.lately(); what != "" && err != nil {
+		return fmt.Errorf("%s (%w)", what, err)
 	}
-	return fmt.Errorf("%s (%w)", d.last.Load().what, err)
+	return err
 }

@@ -45,10 +45,10 @@ func (l *Log) firstAt(ctx context.Context, t time.Time) (seq uint64, ok bool) {
 	once, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	m, err := l.conn.RequestWithContext(once, l.prefix+".STREAM.MSG.GET."+l.stream, body)
-	if err != nil && ctx.Err() == nil {
-		l.unasked.Store(time.Now().UnixNano()) // a permission that is missing has no answer
-	}
 	if err != nil {
+		if ctx.Err() == nil { // a permission that is missing has no answer
+			l.unasked.Store(time.Now().UnixNano())
+		}
 		return 0, false
 	}
 	var answer struct{ Message *struct{ Seq uint64 } }

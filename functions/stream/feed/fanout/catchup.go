@@ -52,20 +52,7 @@ func (s *Subscription) toRing() (idx uint64, ok bool, err error) {
 	defer replay.Close()
 	for ctx.Err() == nil {
 		if _, ok := s.fan.ring.Locate(s.at.pos); !ok {
-			if b := s.pump.budget; b != nil && !b.Left() {
-				if err := s.skip(); err != nil {
-					return 0, false, err
-				}
-				continue
-			}
-			c, err := replay.Next(ctx, s.at.pos)
-			if err != nil {
-				break
-			}
-			if b := s.pump.budget; b != nil {
-				b.Spend(max(c.Read, 1)) // nothing costs a question too
-			}
-			if err := s.writeChunk(c); err != nil {
+			if err := s.readLog(ctx, replay); err != nil {
 				return 0, false, err
 			}
 			continue
@@ -78,6 +65,23 @@ func (s *Subscription) toRing() (idx uint64, ok bool, err error) {
 		}
 	}
 	return 0, false, nil
+}
+
+// readLog writes the replay's next chunk, as long as the client's budget lasts. It
+// writes nothing when ctx has ended.
+func (s *Subscription) readLog(ctx context.Context, replay Replay) error {
+	budget := s.pump.budget
+	if budget != nil && !budget.Left() {
+		return s.skip()
+	}
+	c, err := replay.Next(ctx, s.at.pos)
+	if err != nil {
+		return nil // the end of ctx
+	}
+	if budget != nil {
+		budget.Spend(max(c.Read, 1)) // nothing costs a question too
+	}
+	return s.writeChunk(c)
 }
 
 // skip goes on at the oldest event in memory, after a gap.
