@@ -9,6 +9,6 @@
 //
 // A Refusal is the one kind of refusal that clients see. Each is counted
 // (sse_requests_refused_total{code}) and logged at most once a second per code,
-// so that no client can fill the log. Nothing here blocks, but
-// for a token whose key has to be fetched.
+// so that no client can fill the log. Nothing here blocks, but for a token whose
+// key has to be fetched.
 package access

@@ -8,7 +8,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -29,7 +28,7 @@ type attack struct {
 }
 
 const (
-	anywhere = "10m" // since when attackers ask, at most
+	anywhere = 10 * time.Minute // since when attackers ask, at most
 	moment   = 50 * time.Millisecond
 )
 
@@ -78,8 +77,7 @@ func ask(r *http.Request, param, value string, topics ...string) {
 }
 
 func since(r *http.Request, _ int64) {
-	most, _ := time.ParseDuration(anywhere)
-	ask(r, "since", time.Now().Add(-rand.N(most)).UTC().Format(time.RFC3339Nano), "metric.none")
+	ask(r, "since", time.Now().Add(-rand.N(anywhere)).UTC().Format(time.RFC3339Nano), "metric.none")
 }
 
 func ahead(r *http.Request, epoch int64) {
@@ -153,14 +151,18 @@ func (a *attack) once(ctx context.Context, client *http.Client, cfg *config, epo
 	return resp.Status
 }
 
+// get asks for host:port and path.
+func get(ctx context.Context, client *http.Client, what string) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+what, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	return client.Do(r)
+}
+
 // epochOf is that of the log, by the id of a first block.
 func epochOf(ctx context.Context, client *http.Client, cfg *config) int64 {
-	u := url.URL{Scheme: "http", Host: cfg.Addr}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String()+cfg.Path, http.NoBody)
-	if err != nil {
-		return 0
-	}
-	resp, err := client.Do(r)
+	resp, err := get(ctx, client, cfg.Addr+cfg.Path)
 	if err != nil {
 		return 0
 	}

@@ -181,11 +181,7 @@ func watch(ctx context.Context, cfg *config, server *peer.Server) (*round, error
 func read(ctx context.Context, server *peer.Server, events int, ready func()) (seen int, latency *hdrhistogram.Histogram) {
 	defer ready()
 	latency = hdrhistogram.New(1, maxLatency.Nanoseconds(), digits)
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+server.Addr.String()+server.Path(liveTopic), http.NoBody)
-	if err != nil {
-		return 0, latency
-	}
-	resp, err := http.DefaultTransport.RoundTrip(r)
+	resp, err := get(ctx, http.DefaultClient, server.Addr.String()+server.Path(liveTopic))
 	if err != nil {
 		return 0, latency
 	}
@@ -210,11 +206,7 @@ func read(ctx context.Context, server *peer.Server, events int, ready func()) (s
 
 // heap is the server's memory in use by Go.
 func heap(ctx context.Context, server *peer.Server) (int64, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+server.Addr.String()+"/metrics", http.NoBody)
-	if err != nil {
-		return 0, err
-	}
-	resp, err := http.DefaultTransport.RoundTrip(r)
+	resp, err := get(ctx, http.DefaultClient, server.Addr.String()+"/metrics")
 	if err != nil {
 		return 0, err
 	}

@@ -100,9 +100,6 @@ const (
 	TooManyTopics = "too_many_topic_sets"
 )
 
-// Names are all that an Exceeded may name.
-var Names = []string{FromAddress, ArrivalRate, ForSubject, TooManyTopics}
-
 // Exceeded is the error of a limit that is reached. Its text is for the client.
 type Exceeded struct {
 	Limit string

@@ -67,7 +67,7 @@ func TestEventSourcesLiveBehindAProxy(t *testing.T) {
 		k := &kinds[i]
 		t.Run(k.program, func(t *testing.T) {
 			t.Parallel()
-			k.find(t) // before the edges are started in vain
+			installed(t, k.program) // before the edges are started in vain
 			b := startBehind(t, []string{"RETRY", "500ms", "HEARTBEAT_INTERVAL", "250ms", "DRAIN_TIMEOUT", "8s"})
 			acked, stop := publishing(t, b.nats.Connect(t), 20*time.Millisecond)
 			p := startProxy(t, k, b.ports)

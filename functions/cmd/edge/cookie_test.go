@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -101,11 +100,7 @@ func (s *backEnd) all() []told {
 // visit opens a page in a headless Chromium, until the test ends.
 func visit(t *testing.T, page string) {
 	t.Helper()
-	binary, err := exec.LookPath("chromium")
-	if err != nil && os.Getenv("CI") == "" {
-		t.Skipf("%s: on Debian, apt-get install chromium", err)
-	}
-	require.NoError(t, err)
+	binary := installed(t, "chromium")
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, binary, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
 		"--disable-dev-shm-usage", "--disable-background-networking", "--no-proxy-server", "--user-data-dir="+t.TempDir(), page)

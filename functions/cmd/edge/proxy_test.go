@@ -100,7 +100,7 @@ type proxy struct {
 func startProxy(t *testing.T, k *kind, edges []int) *proxy {
 	t.Helper()
 	ports := natstest.Ports(t, 2)
-	p := &proxy{kind: k, t: t, dir: t.TempDir(), path: k.find(t), port: ports[0], admin: ports[1]}
+	p := &proxy{kind: k, t: t, dir: t.TempDir(), path: installed(t, k.program), port: ports[0], admin: ports[1]}
 	p.writeCertificate()
 	p.writeSample(edges)
 	// The shell ends the proxy when the test lets go of its input, or dies.
@@ -125,17 +125,17 @@ func startProxy(t *testing.T, k *kind, edges []int) *proxy {
 	return p
 }
 
-// find is where the program is. Where there is none the test is skipped; but not
+// installed is where a program is. Where there is none the test is skipped; but not
 // in CI, where it has to run.
-func (k *kind) find(t *testing.T) string {
+func installed(t *testing.T, program string) string {
 	t.Helper()
-	path, err := exec.LookPath(k.program)
+	path, err := exec.LookPath(program)
 	if err != nil { // Debian keeps some off the path of most users
-		path, err = exec.LookPath("/usr/sbin/" + k.program)
+		path, err = exec.LookPath("/usr/sbin/" + program)
 	}
 	if err != nil {
 		require.Empty(t, os.Getenv("CI"), "in CI nothing is skipped: %s", err)
-		t.Skipf("%s: on Debian and Ubuntu, apt-get install %s", err, k.program)
+		t.Skipf("%s: on Debian and Ubuntu, apt-get install %s", err, program)
 	}
 	return path
 }

@@ -63,7 +63,8 @@ func StartSluice(ctx context.Context, binary string, env []string) (*Server, err
 	cmd.Env = append(os.Environ(), "HOST=127.0.0.1", "LOG_LEVEL=warn", "DEMO=false", "DRAIN_TIMEOUT=1s")
 	cmd.Env = append(append(cmd.Env, env...), // the last of a name wins
 		"PORT="+strconv.Itoa(ports[0]), "NATS_PORT="+strconv.Itoa(ports[1]), "STORE_DIR="+filepath.Join(dir, "store"))
-	if secret := secretOf(env); secret != "" {
+	secret := secretOf(env)
+	if secret != "" {
 		cmd.Env = append(cmd.Env, "AUTH_QUERY=true")
 	}
 	child, err := start(cmd)
@@ -71,7 +72,7 @@ func StartSluice(ctx context.Context, binary string, env []string) (*Server, err
 		return nil, errors.Join(err, remove())
 	}
 	s := newSluice(sluice, loopback(ports[0]), "nats://"+loopback(ports[1]).String())
-	if secret := secretOf(env); secret != "" {
+	if secret != "" {
 		s.path = withToken(s.path, secret)
 	}
 	s.pid = int32(cmd.Process.Pid)
