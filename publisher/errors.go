@@ -56,7 +56,7 @@ func refusal(err error) error {
 		return nil
 	}
 	return fmt.Errorf("%w: %w; grant it publish on %s, %s and $JS.API.STREAM.INFO.<stream> and subscribe on its inbox, or use another one (NATS_CREDS)",
-		ErrRefused, err, event.AllSubjects, event.ProducerSubject(">"))
+		ErrRefused, err, event.AllSubjects, event.ProducerSubject("", ">"))
 }
 
 // refusesRecord reports whether err denies only the producer's record, which

@@ -90,7 +90,7 @@ func (r *record) put(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m := nats.NewMsg(event.ProducerSubject(r.entry.Name))
+	m := nats.NewMsg(event.ProducerSubject(r.p.opts.APIPrefix, r.entry.Name))
 	m.Data = data
 	m.Header.Set(event.HeaderTTL, r.entry.TTL().String())
 	_, err = r.p.js.PublishMsg(ctx, m, jetstream.WithRetryAttempts(0))

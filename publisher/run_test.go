@@ -89,7 +89,7 @@ func producer(t *testing.T, js jetstream.JetStream, name string) (p event.Produc
 	if err != nil {
 		return p, "", false
 	}
-	m, err := s.GetLastMsgForSubject(t.Context(), event.ProducerSubject(name))
+	m, err := s.GetLastMsgForSubject(t.Context(), event.ProducerSubject("", name))
 	if err != nil {
 		return p, "", false
 	}

@@ -1,9 +1,11 @@
 package health_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -12,18 +14,22 @@ import (
 	"sluice/publisher/event"
 )
 
-func TestRecordThatNATSExpiresIsMissing(t *testing.T) {
+// TestRecordsExpireByThemselves: the bucket has no markers of what has expired.
+func TestRecordsExpireByThemselves(t *testing.T) {
 	natstest.CheckGoroutines(t)
 	s, js := startNATS(t)
-	_, err := event.EnsureProducers(t.Context(), js, 1)
+	kv, err := event.EnsureProducers(t.Context(), js, 1)
 	require.NoError(t, err)
 	e := startEdge(t, s.Connect(t))
-	// Both periods are long: only NATS can say that the records are too old.
-	record(t, js, event.Producer{Name: "weekly", State: event.ProducerOK, EverySecs: 3600}, time.Hour)
+	write := func(name, state string, every int64) {
+		r := event.Producer{Name: name, State: state, EverySecs: every}
+		record(t, js, r, r.TTL())
+	}
+	write("weekly", event.ProducerOK, 3600)
 	e.eventually(t, "all are read", func(s state) bool {
 		// Renewed until they have been read, then no more.
-		record(t, js, event.Producer{Name: event.DefaultProducer, State: event.ProducerRunning, EverySecs: 3600}, time.Second)
-		record(t, js, event.Producer{Name: "nightly", State: event.ProducerOK, EverySecs: 3600}, time.Second)
+		write(event.DefaultProducer, event.ProducerRunning, 1)
+		write("nightly", event.ProducerOK, 1)
 		return s.Producers[event.DefaultProducer] == "running" && s.Producers["nightly"] == "idle" && s.Producers["weekly"] == "idle"
 	})
 
@@ -32,18 +38,32 @@ func TestRecordThatNATSExpiresIsMissing(t *testing.T) {
 		return s.Producers[event.DefaultProducer] == "missing" && s.Producers["nightly"] == ""
 	}
 	assert.Equal(t, want, e.eventually(t, "both have expired", expired).Producers)
-	stream, err := js.Stream(t.Context(), "KV_"+event.ProducersBucket)
-	require.NoError(t, err)
-	marker, err := stream.GetLastMsgForSubject(t.Context(), event.ProducerSubject("nightly"))
-	require.NoError(t, err)
-	assert.Equal(t, "MaxAge", marker.Header.Get("Nats-Marker-Reason"), "the server's own marker has ended the record")
+	require.Eventually(t, func() bool {
+		_, err := kv.Get(t.Context(), "nightly")
+		return errors.Is(err, jetstream.ErrKeyNotFound)
+	}, natstest.Patience, 10*time.Millisecond, "NATS has removed it too")
 
 	later := startEdge(t, s.Connect(t))
 	got := later.eventually(t, "what is left is read", func(s state) bool { return s.Producers["weekly"] == "idle" })
-	assert.Equal(t, want, got.Producers, "markers are no records")
+	assert.Equal(t, want, got.Producers)
 
-	record(t, js, event.Producer{Name: "nightly", State: event.ProducerFailed, EverySecs: 3600}, time.Hour)
+	write("nightly", event.ProducerFailed, 3600)
 	e.eventually(t, "a producer comes back", func(s state) bool { return s.Producers["nightly"] == "failed" })
+}
+
+// TestAnOldRecordIsNoNewOne to an edge that starts later: NATS had it long before.
+func TestAnOldRecordIsNoNewOne(t *testing.T) {
+	natstest.CheckGoroutines(t)
+	s, js := startNATS(t)
+	_, err := event.EnsureProducers(t.Context(), js, 1)
+	require.NoError(t, err)
+	old := event.Producer{Name: "old", State: event.ProducerOK, EverySecs: 1}
+	record(t, js, old, time.Hour) // longer than its own, so that it is there
+	record(t, js, event.Producer{Name: "weekly", State: event.ProducerOK, EverySecs: 3600}, time.Hour)
+	time.Sleep(old.TTL() + health.Grace) // nothing is to happen meanwhile
+	e := startEdge(t, s.Connect(t))
+	got := e.eventually(t, "all are read", func(s state) bool { return s.Producers["weekly"] == "idle" })
+	assert.NotContains(t, got.Producers, "old")
 }
 
 func TestRecordExpiresAlsoWhileNATSIsDown(t *testing.T) {
@@ -67,7 +87,8 @@ func TestRecordExpiresAlsoWhileNATSIsDown(t *testing.T) {
 	assert.Equal(t, "idle", got.Producers["daily"], "the other one's time has not come")
 
 	s.Restart()
-	e.eventually(t, "it is there, for NATS still has it", func(s state) bool {
-		return s.Producers[event.DefaultProducer] == "running"
-	})
+	record(t, js, event.Producer{Name: "new", State: event.ProducerOK}, time.Hour)
+	got = e.eventually(t, "all are read again", func(s state) bool { return s.Producers["new"] == "idle" })
+	assert.Equal(t, "missing", got.Producers[event.DefaultProducer], "its time is over, though NATS still has it")
+	assert.Equal(t, "idle", got.Producers["daily"])
 }

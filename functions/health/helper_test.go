@@ -201,7 +201,7 @@ func record(t *testing.T, js jetstream.JetStream, r event.Producer, ttl time.Dur
 	t.Helper()
 	data, err := json.Marshal(r)
 	require.NoError(t, err)
-	m := nats.NewMsg(event.ProducerSubject(r.Name))
+	m := nats.NewMsg(event.ProducerSubject("", r.Name))
 	m.Data = data
 	m.Header.Set(event.HeaderTTL, ttl.String())
 	_, err = js.PublishMsg(t.Context(), m)

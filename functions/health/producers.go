@@ -37,8 +37,8 @@ const (
 	// maxProducers is how many producers are shown, without the two that always
 	// are.
 	maxProducers = 100
-	// expiryGrace is how much longer than its time to live a record is shown
-	// when NATS is down and cannot say that it has expired.
+	// expiryGrace is how much longer than its time to live a record is shown:
+	// NATS says nothing when one expires.
 	expiryGrace = 5 * time.Second
 )
 
@@ -58,6 +58,7 @@ type producers struct {
 	check, timeout time.Duration // zero for the follower's own
 	grace          time.Duration
 	all            records                 // as they come
+	live           bool                    // all that was there has come: what comes is new
 	last           atomic.Pointer[records] // what it points to never changes
 }
 
@@ -93,10 +94,11 @@ func (p *producers) run(ctx context.Context) {
 func (p *producers) Missing() { p.last.Store(&records{}) }
 
 // Begin is part of bucket.Reader.
-func (p *producers) Begin() { p.all = records{} }
+func (p *producers) Begin() { p.all, p.live = records{}, false }
 
 // Complete is part of bucket.Reader.
 func (p *producers) Complete() {
+	p.live = true
 	now := maps.Clone(p.all)
 	p.last.Store(&now)
 }
@@ -110,7 +112,7 @@ func (p *producers) Failed(err error) {
 func (p *producers) Apply(e jetstream.KeyValueEntry) {
 	all := p.all
 	name := e.Key()
-	if e.Operation() != jetstream.KeyValuePut { // deleted or expired
+	if e.Operation() != jetstream.KeyValuePut { // deleted
 		delete(all, name)
 		return
 	}
@@ -130,5 +132,15 @@ func (p *producers) Apply(e jetstream.KeyValueEntry) {
 		p.cfg.Logger.Debug("too many producers, one is not shown", "producer", name, "most", maxProducers)
 		return
 	}
-	all[name] = record{state: state, until: time.Now().Add(written.TTL() + p.grace)}
+	all[name] = record{state: state, until: p.since(e).Add(written.TTL() + p.grace)}
+}
+
+// since is when a record's time to live began: now, unless it was there before. It
+// is then NATS's clock that says when; where that is ahead, it counts as now.
+func (p *producers) since(e jetstream.KeyValueEntry) time.Time {
+	now := time.Now()
+	if !p.live && e.Created().Before(now) {
+		return e.Created()
+	}
+	return now
 }

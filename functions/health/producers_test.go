@@ -64,7 +64,7 @@ func TestProducerStates(t *testing.T) {
 
 	t.Run("one that does not come any more is missing", func(t *testing.T) {
 		e.eventually(t, "it is seen", func(s state) bool {
-			record(t, js, event.Producer{Name: event.DefaultProducer, State: event.ProducerRunning, EverySecs: 3600}, time.Second)
+			record(t, js, event.Producer{Name: event.DefaultProducer, State: event.ProducerRunning, EverySecs: 1}, 3*time.Second)
 			return s.Producers[event.DefaultProducer] == "running"
 		})
 		e.eventually(t, "it is gone", func(s state) bool { return s.Producers[event.DefaultProducer] == "missing" })

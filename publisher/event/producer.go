@@ -48,32 +48,60 @@ func (p Producer) TTL() time.Duration {
 }
 
 // ProducerSubject is the NATS subject of a producer's key. Names are topics of
-// one token.
-func ProducerSubject(name string) string { return "$KV." + ProducersBucket + "." + name }
+// one token. With an API prefix, as in JetStream, it is the one under which a
+// bucket of that API takes values (as nats.go's Put does): plain subjects of
+// buckets do not pass a leaf node.
+func ProducerSubject(prefix, name string) string {
+	subject := "$KV." + ProducersBucket + "." + name
+	if prefix != "" {
+		return prefix + "." + subject
+	}
+	return subject
+}
 
 // EnsureProducers returns the producers' bucket, and creates it when there is
 // none. It waits for NATS as long as ctx allows.
+//
+// The bucket takes no roll-ups, with which one publisher could remove the records
+// of all others. So it has no markers of what has expired either: for those NATS
+// has to allow roll-ups (ADR-43). Readers know a record's time to live.
 func EnsureProducers(ctx context.Context, js jetstream.JetStream, replicas int) (jetstream.KeyValue, error) {
-	return EnsureBucket(ctx, js, jetstream.KeyValueConfig{
-		Bucket:         ProducersBucket,
-		Description:    "Sluice producers and the state of their last run",
-		LimitMarkerTTL: time.Minute,
-		Replicas:       max(replicas, 1),
+	return ensureBucket(ctx, js, ProducersBucket, func(ctx context.Context) error {
+		_, err := js.CreateStream(ctx, jetstream.StreamConfig{
+			Name:              "KV_" + ProducersBucket,
+			Description:       "Sluice producers and the state of their last run",
+			Subjects:          []string{ProducerSubject("", ">")},
+			MaxMsgsPerSubject: 1,
+			Discard:           jetstream.DiscardNew,
+			Duplicates:        2 * time.Minute,
+			DenyDelete:        true,
+			AllowDirect:       true,
+			AllowMsgTTL:       true,
+			Replicas:          max(replicas, 1),
+		})
+		return err
 	})
 }
 
 // EnsureBucket returns a KV bucket, and creates it when there is none; one that is
 // there is left as it is. It waits for NATS as long as ctx allows.
 func EnsureBucket(ctx context.Context, js jetstream.JetStream, cfg jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
-	kv, err := js.KeyValue(ctx, cfg.Bucket)
+	return ensureBucket(ctx, js, cfg.Bucket, func(ctx context.Context) error {
+		_, err := js.CreateKeyValue(ctx, cfg)
+		return err
+	})
+}
+
+func ensureBucket(ctx context.Context, js jetstream.JetStream, name string, create func(context.Context) error) (jetstream.KeyValue, error) {
+	kv, err := js.KeyValue(ctx, name)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		kv, err = js.CreateKeyValue(ctx, cfg)
-		if errors.Is(err, jetstream.ErrBucketExists) {
-			kv, err = js.KeyValue(ctx, cfg.Bucket)
+		err = create(ctx)
+		if err == nil || errors.Is(err, jetstream.ErrBucketExists) || errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			kv, err = js.KeyValue(ctx, name)
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open the KV bucket %s: %w", cfg.Bucket, err)
+		return nil, fmt.Errorf("open the KV bucket %s: %w", name, err)
 	}
 	return kv, nil
 }

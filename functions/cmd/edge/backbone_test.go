@@ -101,6 +101,7 @@ func testJSDomain(t *testing.T) {
 	assert.ErrorIs(t, err, jetstream.ErrStreamNotFound, "the leaf has none")
 	_, err = hub.JetStream(t).Stream(t.Context(), event.DefaultStream)
 	assert.NoError(t, err)
+	e.Eventually(func() bool { return strings.Contains(e.Do(http.MethodGet, "/health").Body, `"event_producer": "idle"`) })
 }
 
 // testJSPrefix: the log is in another account, whose API is imported under another

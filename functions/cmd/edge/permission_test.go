@@ -110,11 +110,25 @@ func TestShippedUsersMayNoMore(t *testing.T) {
 		"a publisher reads others' inboxes":     func() error { return listens(job, "_INBOX_edge.>") },
 		"an edge reads others' inboxes":         func() error { return listens(edge, "_INBOX_publisher.>") },
 		"a publisher reads events as they come": func() error { return listens(job, "events.>") },
+		"a publisher removes others' records":   func() error { return rollUp(short(), jobJS, "all") },
+		"a publisher rolls up its own record":   func() error { return rollUp(short(), jobJS, "sub") },
 	} {
 		assert.Error(t, try(), what)
 	}
-	_, err := jobJS.Publish(short(), "events.a", []byte("1"))
-	assert.NoError(t, err, "what a publisher is for")
+	for _, subject := range []string{"events.a", event.ProducerSubject("", "own")} {
+		_, err := jobJS.Publish(short(), subject, []byte("{}"))
+		assert.NoError(t, err, "what a publisher is for")
+	}
+}
+
+// rollUp writes a record that takes the place of all in its bucket, or of its own
+// subject's.
+func rollUp(ctx context.Context, js jetstream.JetStream, what string) error {
+	m := nats.NewMsg(event.ProducerSubject("", "own"))
+	m.Data = []byte("{}")
+	m.Header.Set(jetstream.MsgRollup, what)
+	_, err := js.PublishMsg(ctx, m)
+	return err
 }
 
 func purge(ctx context.Context, nc *nats.Conn, stream string) error {
