@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -209,21 +210,109 @@ func TestFullEdgesBehindAProxy(t *testing.T) {
 	}
 }
 
+// TestLimitsOfAddressesReachThroughAProxy: the edges count by the client's address,
+// as the proxy says it, whatever the client says. Who has too many is told in-band,
+// if it is an EventSource, and others are served.
+func TestLimitsOfAddressesReachThroughAProxy(t *testing.T) {
+	t.Parallel()
+	b := startBehind(t, []string{"TRUSTED_PROXIES", "127.0.0.1", "MAX_CONNECTIONS_PER_ADDRESS", "2"})
+	for i := range kinds {
+		k := &kinds[i]
+		t.Run(k.program, func(t *testing.T) { b.limit(t, startProxy(t, k, b.ports)) })
+	}
+}
+
+func (b *behind) limit(t *testing.T, p *proxy) {
+	one, other := p.browser(2), p.browser(2)
+	one.from, other.from = net.IPv4(127, 0, 0, 9), net.IPv4(127, 0, 0, 8)
+	defer one.CloseIdleConnections()
+	defer other.CloseIdleConnections()
+	ctx := natstest.Context(t)
+	for range 2 * len(b.edges) {
+		c, first := open(ctx, t, one)
+		defer c.Close()
+		require.Equal(t, "open", first)
+	}
+	c, first := open(ctx, t, one)
+	defer c.Close()
+	assert.Equal(t, strings.Replace(p.full, "connections", "from_address", 1), first)
+	for range 3 {
+		resp, err := one.get(ctx, "", "Accept", "*/*", "X-Forwarded-For", "203.0.113.9", "Forwarded", "for=203.0.113.9")
+		require.NoError(t, err)
+		_ = resp.Body.Close()
+		assert.Equal(t, 429, resp.StatusCode)
+	}
+	c, first = open(ctx, t, other)
+	defer c.Close()
+	assert.Equal(t, "open", first)
+
+	one.crash()
+	other.crash()
+	b.edges[0].Eventually(func() bool { return b.connected() == 0 })
+}
+
+// TestAProxyHasALimitForAnAddress of its own, where it can: it does not answer who
+// is beyond it, which an EventSource survives.
+func TestAProxyHasALimitForAnAddress(t *testing.T) {
+	t.Parallel()
+	b := startBehind(t, nil)
+	for i := range kinds {
+		k := &kinds[i]
+		if k.limit == "" {
+			continue
+		}
+		t.Run(k.program, func(t *testing.T) {
+			p := startProxy(t, k, b.ports, [2]string{k.limit, strings.Replace(k.limit, "2048", "3", 1)})
+			one, other := p.browser(1), p.browser(1)
+			one.from, other.from = net.IPv4(127, 0, 0, 9), net.IPv4(127, 0, 0, 8)
+			ctx := natstest.Context(t)
+			var clients []*streamtest.Client
+			for range 3 {
+				c, first := open(ctx, t, one)
+				defer c.Close()
+				require.Equal(t, "open", first)
+				clients = append(clients, c)
+			}
+			resp, err := one.get(ctx, "", "Accept", "text/event-stream")
+			if err == nil {
+				_ = resp.Body.Close()
+			}
+			require.Error(t, err, "no answer")
+			c, first := open(ctx, t, other)
+			defer c.Close()
+			assert.Equal(t, "open", first)
+
+			clients[0].Close()
+			require.Eventually(t, func() bool {
+				resp, err := one.get(ctx, "", "Accept", "text/event-stream")
+				if err != nil {
+					return false
+				}
+				_ = resp.Body.Close()
+				return resp.StatusCode == 200
+			}, natstest.Patience, poll, "it comes back")
+		})
+	}
+}
+
+// open is a new EventSource and the first that it hears; "" for nothing at all.
+func open(ctx context.Context, t *testing.T, browser *browser) (*streamtest.Client, string) {
+	t.Helper()
+	c, err := (&eventSource{browser: browser, topics: []string{"a", "b.>"}}).connect(ctx)
+	require.NoError(t, err)
+	first, err := c.Next()
+	if err != nil {
+		require.ErrorIs(t, err, io.EOF)
+		return c, ""
+	}
+	return c, strings.TrimSpace(first.System().Type + " " + string(first.System().Reason))
+}
+
 func (b *behind) fill(t *testing.T, p *proxy) {
 	const places = 2 + 8
 	browser := p.browser(2)
 	defer browser.CloseIdleConnections()
 	ctx := natstest.Context(t)
-	open := func() (*streamtest.Client, string) {
-		c, err := (&eventSource{browser: browser, topics: []string{"a", "b.>"}}).connect(ctx)
-		require.NoError(t, err)
-		first, err := c.Next()
-		if err != nil {
-			require.ErrorIs(t, err, io.EOF)
-			return c, ""
-		}
-		return c, strings.TrimSpace(first.System().Type + " " + string(first.System().Reason))
-	}
 	status := func(accept, query string) int {
 		resp, err := browser.get(ctx, query, "Accept", accept)
 		require.NoError(t, err)
@@ -231,11 +320,11 @@ func (b *behind) fill(t *testing.T, p *proxy) {
 		return resp.StatusCode
 	}
 	for range places {
-		c, first := open()
+		c, first := open(ctx, t, browser)
 		defer c.Close()
 		require.Equal(t, "open", first)
 	}
-	c, first := open()
+	c, first := open(ctx, t, browser)
 	defer c.Close()
 	assert.Equal(t, p.full, first)
 	assert.Equal(t, 503, status("*/*", ""))

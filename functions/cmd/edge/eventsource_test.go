@@ -24,7 +24,8 @@ const firstRetry = 200 * time.Millisecond
 // over HTTP/1.1.
 type browser struct {
 	*http.Transport
-	proto int // major version
+	proto int    // major version
+	from  net.IP // its address; nil for any
 
 	mu    sync.Mutex
 	conns []net.Conn
@@ -37,7 +38,11 @@ func (p *proxy) browser(proto int) *browser {
 		DisableCompression: true, // what comes is as it comes
 		TLSClientConfig:    &tls.Config{RootCAs: p.roots, ServerName: site},
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			conn, err := new(net.Dialer).DialContext(ctx, network, p.addr())
+			dialer := &net.Dialer{}
+			if b.from != nil {
+				dialer.LocalAddr = &net.TCPAddr{IP: b.from}
+			}
+			conn, err := dialer.DialContext(ctx, network, p.addr())
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			b.conns = append(b.conns, conn)

@@ -37,6 +37,7 @@ type kind struct {
 	reload  func(p *proxy)
 	looks   bool   // at /readyz, now and then
 	full    string // what an EventSource hears where no edge has a place
+	limit   string // the end of the sample's line with its own limit for one address; "" for none
 }
 
 var kinds = []kind{
@@ -51,6 +52,7 @@ var kinds = []kind{
 		},
 		args:   []string{"-p", ".", "-e", "stderr", "-c", "nginx.conf", "-g", "daemon off; pid nginx.pid;"},
 		reload: func(p *proxy) { p.signal(syscall.SIGHUP) },
+		limit:  "conn addresses 2048",
 		full:   "busy too_many_connections",
 	},
 	{
@@ -63,6 +65,7 @@ var kinds = []kind{
 		},
 		args:   []string{"-W", "-f", "haproxy.cfg"},
 		reload: func(p *proxy) { p.signal(syscall.SIGUSR2) },
+		limit:  "conn_cur gt 2048",
 		looks:  true,
 		full:   "", // it cannot ask an edge once more
 	},
@@ -95,14 +98,14 @@ type proxy struct {
 	roots *x509.CertPool
 }
 
-// startProxy starts the shipped sample in front of two edges and waits until it
-// listens. It ends with the test.
-func startProxy(t *testing.T, k *kind, edges []int) *proxy {
+// startProxy starts the shipped sample in front of two edges, with what is to stand
+// for some of its texts, and waits until it listens. It ends with the test.
+func startProxy(t *testing.T, k *kind, edges []int, changes ...[2]string) *proxy {
 	t.Helper()
 	ports := natstest.Ports(t, 2)
 	p := &proxy{kind: k, t: t, dir: t.TempDir(), path: installed(t, k.program), port: ports[0], admin: ports[1]}
 	p.writeCertificate()
-	p.writeSample(edges)
+	p.writeSample(edges, changes)
 	// The shell ends the proxy when the test lets go of its input, or dies.
 	const guard = `ulimit -Sn "$0"; "$@" & echo $!; cat > /dev/null; kill $!; wait`
 	cmd := exec.Command("sh", append([]string{"-c", guard, strconv.Itoa(filesAtStart), p.path}, k.args...)...)
@@ -147,12 +150,12 @@ func (p *proxy) env() []string {
 
 // writeSample writes the sample with its changes, each of which must have one
 // place in it.
-func (p *proxy) writeSample(edges []int) {
+func (p *proxy) writeSample(edges []int, changes [][2]string) {
 	p.t.Helper()
 	read, err := os.ReadFile(filepath.Join("../../../infra/proxies", p.sample))
 	require.NoError(p.t, err)
 	text := string(read)
-	changes := p.changes(p)
+	changes = append(changes, p.changes(p)...)
 	for i, port := range edges {
 		changes = append(changes, [2]string{fmt.Sprintf("127.0.0.1:%d", 8000+i), fmt.Sprintf("127.0.0.1:%d", port)})
 	}
