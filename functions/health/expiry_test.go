@@ -60,9 +60,11 @@ func TestAnOldRecordIsNoNewOne(t *testing.T) {
 	old := event.Producer{Name: "old", State: event.ProducerOK, EverySecs: 1}
 	record(t, js, old, time.Hour) // longer than its own, so that it is there
 	record(t, js, event.Producer{Name: "weekly", State: event.ProducerOK, EverySecs: 3600}, time.Hour)
-	time.Sleep(old.TTL() + health.Grace) // nothing is to happen meanwhile
-	e := startEdge(t, s.Connect(t))
-	got := e.eventually(t, "all are read", func(s state) bool { return s.Producers["weekly"] == "idle" })
+	first := startEdge(t, s.Connect(t))
+	first.eventually(t, "both are read", func(s state) bool { return s.Producers["old"] == "idle" && s.Producers["weekly"] == "idle" })
+	first.eventually(t, "its time is over", func(s state) bool { return s.Producers["old"] == "" })
+	later := startEdge(t, s.Connect(t))
+	got := later.eventually(t, "all are read", func(s state) bool { return s.Producers["weekly"] == "idle" })
 	assert.NotContains(t, got.Producers, "old")
 }
 

@@ -262,37 +262,41 @@ func TestAProxyHasALimitForAnAddress(t *testing.T) {
 			continue
 		}
 		t.Run(k.program, func(t *testing.T) {
-			p := startProxy(t, k, b.ports, [2]string{k.limit, strings.Replace(k.limit, "2048", "3", 1)})
-			one, other := p.browser(1), p.browser(1)
-			one.from, other.from = net.IPv4(127, 0, 0, 9), net.IPv4(127, 0, 0, 8)
-			ctx := natstest.Context(t)
-			var clients []*streamtest.Client
-			for range 3 {
-				c, first := open(ctx, t, one)
-				defer c.Close()
-				require.Equal(t, "open", first)
-				clients = append(clients, c)
-			}
-			resp, err := one.get(ctx, "", "Accept", "text/event-stream")
-			if err == nil {
-				_ = resp.Body.Close()
-			}
-			require.Error(t, err, "no answer")
-			c, first := open(ctx, t, other)
-			defer c.Close()
-			assert.Equal(t, "open", first)
-
-			clients[0].Close()
-			require.Eventually(t, func() bool {
-				resp, err := one.get(ctx, "", "Accept", "text/event-stream")
-				if err != nil {
-					return false
-				}
-				_ = resp.Body.Close()
-				return resp.StatusCode == 200
-			}, natstest.Patience, poll, "it comes back")
+			beyond(t, startProxy(t, k, b.ports, [2]string{k.limit, strings.Replace(k.limit, "2048", "3", 1)}))
 		})
 	}
+}
+
+func beyond(t *testing.T, p *proxy) {
+	one, other := p.browser(1), p.browser(1)
+	one.from, other.from = net.IPv4(127, 0, 0, 9), net.IPv4(127, 0, 0, 8)
+	ctx := natstest.Context(t)
+	answered := func() bool {
+		resp, err := one.get(ctx, "", "Accept", "text/event-stream")
+		if err != nil {
+			return false
+		}
+		_ = resp.Body.Close()
+		return resp.StatusCode == 200
+	}
+	var clients []*streamtest.Client
+	for range 3 {
+		c, first := open(ctx, t, one)
+		defer c.Close()
+		require.Equal(t, "open", first)
+		clients = append(clients, c)
+	}
+	resp, err := one.get(ctx, "", "Accept", "text/event-stream")
+	if err == nil {
+		_ = resp.Body.Close()
+	}
+	require.Error(t, err, "no answer")
+	c, first := open(ctx, t, other)
+	defer c.Close()
+	assert.Equal(t, "open", first)
+
+	clients[0].Close()
+	require.Eventually(t, answered, natstest.Patience, poll, "it comes back")
 }
 
 // open is a new EventSource and the first that it hears; "" for nothing at all.
