@@ -17,6 +17,7 @@ import (
 func TestMain(m *testing.M) {
 	natstest.RunNodeIfAsked()
 	cmdtest.RunIfAsked(main)
+	natstest.HearHangup()
 	// The command line comes later and wins.
 	_ = flag.Set("test.parallel", "12") // the parallel tests wait more than they work
 	os.Exit(m.Run())

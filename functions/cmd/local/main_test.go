@@ -22,6 +22,7 @@ import (
 
 func TestMain(m *testing.M) {
 	cmdtest.RunIfAsked(main)
+	natstest.HearHangup()
 	// The command line comes later and wins.
 	_ = flag.Set("test.parallel", "8") // the parallel tests wait more than they work
 	os.Exit(m.Run())

@@ -33,6 +33,7 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
+	natstest.HearHangup()
 	os.Exit(m.Run())
 }
 
