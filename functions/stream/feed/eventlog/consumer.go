@@ -137,9 +137,13 @@ func isEvent(m *nats.Msg) bool { return m.Sub == nil || m.Subject != m.Sub.Subje
 // Consumer is a short-lived pull consumer: a way through an older part of the
 // log.
 type Consumer struct {
-	log *Log
+	log   *Log
+	empty bool
 	deliveries
 }
+
+// Empty reports whether there was nothing for the consumer when it was made.
+func (c *Consumer) Empty() bool { return c.empty }
 
 // Consume makes a consumer of the events after a position. subjects must not
 // overlap (topics.Set.Subjects). at is the server on which it must be, "" for
@@ -154,6 +158,7 @@ func (l *Log) Consume(ctx context.Context, purpose string, subjects []string, af
 		}
 		info := made.CachedInfo()
 		c.deliveries = deliveries{consumer: cfg.Name, server: serverOf(info), epoch: after.Epoch}
+		c.empty = info.NumPending == 0
 		return info, nil
 	})
 	if err != nil {

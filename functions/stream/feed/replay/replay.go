@@ -182,8 +182,10 @@ func (r *Replay) slot(ctx context.Context) (ok bool, err error) {
 func (r *Replay) fetch(ctx context.Context) (c wire.Chunk, pause time.Duration, err error) {
 	r.Metrics.Chunks.Inc()
 	began := time.Now()
+	before := r.Log.Known() // there is a consumer
 	msgs, more, err := r.pull(ctx)
 	server := ""
+	empty := r.consumer != nil && r.consumer.Empty()
 	if r.consumer != nil {
 		server = r.consumer.Server()
 	}
@@ -209,9 +211,25 @@ func (r *Replay) fetch(ctx context.Context) (c wire.Chunk, pause time.Duration, 
 		r.leader = now.Leader
 		return c, 0, nil
 	}
-	r.drained = !more
+	r.drained = !more && now.Replicas > 1
+	if empty && now.Replicas <= 1 {
+		pause = r.pass(&c, before, now)
+	}
 	r.owe(time.Since(began), len(msgs), len(c.Frames))
-	return c, 0, nil
+	return c, pause, nil
+}
+
+// pass moves on to where the log ended before a consumer was made that found
+// nothing, where one server has all of the log: what it counts then is the proof.
+// Else a server may count less than the others have, and prove finds out.
+func (r *Replay) pass(c *wire.Chunk, before, now eventlog.State) (pause time.Duration) {
+	if before.Epoch == r.pos.Epoch && before.LastSeq > c.UpTo.Seq {
+		c.UpTo = before.Position(before.LastSeq)
+	}
+	if c.UpTo == r.pos && now.LastSeq <= r.pos.Seq {
+		return idlePause
+	}
+	return 0
 }
 
 // assemble is our events of what was delivered by a consumer at a server. now
@@ -263,6 +281,9 @@ func (r *Replay) pull(ctx context.Context) (msgs []wire.Message, more bool, err 
 		}
 		r.leader = ""
 		r.misses = 0
+		if r.consumer.Empty() {
+			return nil, false, nil
+		}
 	}
 	r.waiting(ctx, func(ctx context.Context) error {
 		msgs, more, err = r.consumer.Fetch(ctx, chunkEvents, r.bytes)
