@@ -138,7 +138,7 @@ func (f *Feed) validate(c *checks) {
 	}
 	atLeast(c, "RING_EVENTS", f.RingEvents, 1)
 	atLeast(c, "RING_BYTES", f.RingBytes, 1)
-	c.between("REPLAY_CONCURRENCY", f.ReplayConcurrency, 1, maxReplays)
+	c.between("REPLAY_CONCURRENCY", f.ReplayConcurrency, 0, maxReplays)
 	c.between("SHARDS", f.Shards, 0, maxShards)
 }
 

@@ -102,7 +102,7 @@ var wrong = map[string]string{
 	"HOST": "x86_64-conda-linux-gnu", "PORT": "eighty", "LOG_LEVEL": "loud", "METRICS_ADDR": "9090", "CORS_ORIGINS": "https://a.example/path",
 	"MAX_CONNECTIONS": "0", "DRAIN_TIMEOUT": "8", "READY_LAG": "0", "TLS_CERT": "/no/such/file", "TLS_KEY": "/no/such/file",
 	"STREAM": "a.b", "STREAM_MAX_AGE": "1ms", "STREAM_MAX_BYTES": "0", "STREAM_DUPLICATES": "1ms", "MAX_EVENT_BYTES": "64KiB", "FEED_FILTER": "metric.>",
-	"RING_EVENTS": "0", "RING_BYTES": "0", "REPLAY_CONCURRENCY": "0", "SHARDS": "-1",
+	"RING_EVENTS": "0", "RING_BYTES": "0", "REPLAY_CONCURRENCY": "-1", "SHARDS": "-1",
 	"PENDING_MSGS": "0", "PENDING_BYTES": "0", "STALL_TIMEOUT": "0s", "MIN_RATE": "0", "SNDBUF": "1",
 	"HEARTBEAT_INTERVAL": "1ms", "RETRY": "1500us", "MAX_AGE": "-1s", "ID_POSITION": "middle", "DIRECT": "perhaps",
 	"AUTH": "basic", "JWT_SECRET": "short-canary", "JWT_PUBLIC_KEY_FILE": "/no/such/file", "JWKS_URL": "http://issuer.example", "JWKS_REFRESH": "1ms", "JWKS_GRACE": "-1s",

@@ -57,7 +57,7 @@ type Feed struct {
 	FeedFilter        []string `env:"FEED_FILTER" help:"Subjects that this instance serves, comma separated, such as events.metric.>; empty for all."`
 	RingEvents        int      `env:"RING_EVENTS" default:"${ring_events}" help:"Newest events kept in memory for resuming clients."`
 	RingBytes         int64    `env:"RING_BYTES" default:"${ring_bytes}" help:"Newest events kept in memory, in bytes."`
-	ReplayConcurrency int      `env:"REPLAY_CONCURRENCY" default:"${replay_concurrency}" help:"Replay chunks read from JetStream at once."`
+	ReplayConcurrency int      `env:"REPLAY_CONCURRENCY" default:"0" help:"Replay chunks read from JetStream at once, 0 for four per processor."`
 	Shards            int      `env:"SHARDS" default:"0" help:"Goroutines that fan events out, 0 for one per processor."`
 }
 

@@ -163,6 +163,9 @@ func (s *Set) touched(f string) (string, bool) {
 // Without is the set that also leaves out what the filters match; false when
 // nothing is left of it. The filters keep to the grammar.
 func (s *Set) Without(filters ...string) (*Set, bool) {
+	if len(filters) == 0 {
+		return s, true
+	}
 	left := slices.DeleteFunc(slices.Clone(s.filters), func(f string) bool {
 		return slices.ContainsFunc(filters, func(d string) bool { return event.Covers(d, f) })
 	})

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -21,7 +22,8 @@ import (
 type attack struct {
 	connections int
 	perSecond   rate.Limit // of all; rate.Inf for as fast as they can
-	// request changes a request for the whole stream with a good token.
+	// request changes a request for the whole stream with a good token; nil for
+	// attackers that ask for nothing and only use the processors.
 	request func(r *http.Request, epoch int64)
 	// linger is how long an attacker stays when it has been served.
 	linger time.Duration
@@ -33,6 +35,7 @@ const (
 )
 
 var attacks = map[string]attack{
+	"none":     {connections: runtime.NumCPU()},
 	"attempts": {64, 2000, forged, 0},
 	"last":     {4, rate.Inf, asked("last", "1", useless(32)...), 0},
 	"since":    {32, rate.Inf, since, moment},
@@ -104,6 +107,10 @@ func attackers(ctx context.Context, cfg *config, stdout io.Writer) error {
 	if !ok {
 		return fmt.Errorf("no attack %q", cfg.As)
 	}
+	if kind.request == nil {
+		keepBusy(ctx, kind.connections)
+		return nil
+	}
 	limiter := rate.NewLimiter(kind.perSecond, kind.connections)
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true}}
 	epoch := epochOf(ctx, client, cfg)
@@ -149,6 +156,19 @@ func (a *attack) once(ctx context.Context, client *http.Client, cfg *config, epo
 		}
 	}
 	return resp.Status
+}
+
+// keepBusy uses that many processors until ctx ends: what a machine loses to
+// attackers that do nothing to the server.
+func keepBusy(ctx context.Context, processors int) {
+	var all sync.WaitGroup
+	for range processors {
+		all.Go(func() {
+			for ctx.Err() == nil {
+			}
+		})
+	}
+	all.Wait()
 }
 
 // get asks for host:port and path.

@@ -8,7 +8,8 @@
 // with its files in a temporary directory, and fills its log. Then rounds without
 // and with the attack take turns, each --duration long. The attackers are a process
 // of their own with a lower priority, so that on a machine with few processors it is
-// the server's work that is measured and not theirs.
+// the server's work that is measured and not theirs; what is theirs all the same is
+// what the attack none shows, which only uses the processors.
 //
 // It exits 1 when a watcher has lost an event, or has it later than --max-ratio
 // allows.

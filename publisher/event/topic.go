@@ -63,6 +63,13 @@ func ParseSubjectFilter(subject string) (filter string, err error) {
 // Covers reports whether every topic that filter matches is matched by wide
 // too. Both are filters that CheckFilter accepts.
 func Covers(wide, filter string) bool {
+	// What both begin with covers itself, up to its last whole token.
+	same := 0
+	for same < len(wide) && same < len(filter) && wide[same] == filter[same] {
+		same++
+	}
+	begin := strings.LastIndexByte(wide[:same], '.') + 1
+	wide, filter = wide[begin:], filter[begin:]
 	for {
 		w, wRest, wMore := strings.Cut(wide, ".")
 		f, fRest, fMore := strings.Cut(filter, ".")

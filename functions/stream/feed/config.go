@@ -16,12 +16,15 @@ import (
 
 // What zero fields of a Config mean.
 const (
-	DefaultRingEvents        = 65536
-	DefaultRingBytes         = 64 << 20
-	DefaultPendingMsgs       = 100
-	DefaultPendingBytes      = 1 << 20
-	DefaultReplayConcurrency = 32
+	DefaultRingEvents   = 65536
+	DefaultRingBytes    = 64 << 20
+	DefaultPendingMsgs  = 100
+	DefaultPendingBytes = 1 << 20
 )
+
+// replaysPerProcessor keeps the processors busy with chunks while others wait for
+// NATS. More would only have live clients wait for them.
+const replaysPerProcessor = 4
 
 // Config is what a Feed needs. Conn and Wire must be set; other zero fields take
 // the defaults above, event.DefaultHeartbeat, or what is said here.
@@ -39,7 +42,7 @@ type Config struct {
 
 	Pending fanout.Limits // what may wait for one live client
 
-	ReplayConcurrency int // replay chunks under way at once
+	ReplayConcurrency int // replay chunks under way at once; default: four per processor
 
 	HeartbeatInterval time.Duration
 	// Clients is the number of clients of the whole fleet that heartbeats
@@ -59,7 +62,7 @@ func (c *Config) setDefaults() {
 	c.RingBytes = cmp.Or(c.RingBytes, DefaultRingBytes)
 	c.Pending.Msgs = cmp.Or(c.Pending.Msgs, DefaultPendingMsgs)
 	c.Pending.Bytes = cmp.Or(c.Pending.Bytes, DefaultPendingBytes)
-	c.ReplayConcurrency = cmp.Or(c.ReplayConcurrency, DefaultReplayConcurrency)
+	c.ReplayConcurrency = cmp.Or(c.ReplayConcurrency, replaysPerProcessor*runtime.GOMAXPROCS(0))
 	c.HeartbeatInterval = cmp.Or(c.HeartbeatInterval, event.DefaultHeartbeat)
 	c.Shards = cmp.Or(c.Shards, runtime.GOMAXPROCS(0))
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))

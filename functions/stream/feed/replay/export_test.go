@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"sluice/functions/stream/feed/eventlog"
-	"sluice/functions/stream/feed/turns"
 	"sluice/functions/stream/feed/wire"
 	"sluice/functions/topics"
 	"sluice/publisher/event"
@@ -41,5 +40,12 @@ func (rs *Replays) Take() (release func()) {
 	return func() { <-rs.slots }
 }
 
-// Rest has the replay rest until then.
-func (r *Replay) Rest(until time.Time) { r.debt = turns.Debt{Until: until} }
+// Work has the replay do a step that was in vain for so long.
+func (r *Replay) Work(vain time.Duration) {
+	r.slots <- struct{}{}
+	r.vain = vain
+	r.leave()
+}
+
+// InVain is inVain.
+var InVain = inVain

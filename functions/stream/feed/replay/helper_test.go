@@ -53,11 +53,15 @@ func newRigOn(t *testing.T, log *feedtest.Log, change ...func(*replay.Config)) *
 }
 
 // pure are replays that never ask NATS.
-func pure() *replay.Replays {
-	return replay.New(replay.Config{
+func pure(change ...func(*replay.Config)) *replay.Replays {
+	cfg := replay.Config{
 		Wire: feedtest.Wire{}, Concurrency: 1, Metrics: metrics.New(prometheus.NewRegistry()), Logger: slog.New(slog.DiscardHandler),
 		Turns: &turns.Turns{},
-	})
+	}
+	for _, c := range change {
+		c(&cfg)
+	}
+	return replay.New(cfg)
 }
 
 func set(t require.TestingT, filters ...string) *topics.Set {

@@ -47,7 +47,7 @@ type Config struct {
 	Concurrency int       // chunks under way at once
 	Metrics     *metrics.Metrics
 	Logger      *slog.Logger
-	Turns       *turns.Turns // who reads what nobody wants rests for it
+	Turns       *turns.Turns // counts what is done in vain
 }
 
 // Replays bounds the replays of a process. It is safe for concurrent use.
@@ -94,9 +94,11 @@ type Replay struct {
 	last     eventlog.Stored    // of the last event that was read
 	leader   string             // where the next consumer must be; "" for anywhere
 
-	bytes int        // bound of the next chunk
-	given time.Time  // when the last chunk was given; zero when that says nothing
-	debt  turns.Debt // for what it has read in vain; it rests until that is paid
+	bytes int       // bound of the next chunk
+	given time.Time // when the last chunk was given; zero when that says nothing
+
+	vain time.Duration // what the last step has worked in vain
+	rest time.Time     // until when it rests for that, and keeps its slot; zero when it has none
 }
 
 // Open begins a replay; it asks NATS for nothing. The caller closes it.
@@ -121,7 +123,7 @@ func (r *Replay) Next(ctx context.Context, after event.ID) (wire.Chunk, error) {
 		step = r.prove
 	}
 	c, pause, err := step(ctx)
-	<-r.slots
+	r.leave()
 	if ctx.Err() != nil {
 		return wire.Chunk{}, context.Cause(ctx)
 	}
@@ -135,15 +137,6 @@ func (r *Replay) Next(ctx context.Context, after event.ID) (wire.Chunk, error) {
 	return c, nil
 }
 
-// owe has the replay rest for the part of a fetch that was in vain: where topics
-// overlap the consumer delivers more than them (topics.Set.Subjects), at worst the
-// whole log. That there is nothing costs little: NATS finds it in its index.
-func (r *Replay) owe(took time.Duration, delivered, frames int) {
-	if vain := delivered - frames; vain > 0 {
-		r.debt = r.Turns.Owe(took * time.Duration(vain) / time.Duration(delivered))
-	}
-}
-
 // pace sizes the next chunk by how fast the last one was taken.
 func (r *Replay) pace() {
 	if r.given.IsZero() {
@@ -155,28 +148,6 @@ func (r *Replay) pace() {
 	r.given = time.Time{}
 }
 
-// slot waits for the end of its rest and for a place among the replays, for
-// warmEvery at most; if ok Next gives it back.
-func (r *Replay) slot(ctx context.Context) (ok bool, err error) {
-	warm := time.NewTimer(warmEvery)
-	defer warm.Stop()
-	if rest := time.Until(r.debt.Until); rest > warmEvery {
-		_ = turns.Rest(ctx, warmEvery)
-		return false, context.Cause(ctx)
-	} else if _ = turns.Rest(ctx, rest); ctx.Err() != nil {
-		return false, context.Cause(ctx)
-	}
-	select {
-	case <-ctx.Done():
-		return false, context.Cause(ctx)
-	case r.slots <- struct{}{}:
-		r.unpark()
-		return true, nil
-	case <-warm.C:
-		return false, nil
-	}
-}
-
 // fetch gets the next chunk. It is a gap when the log is another one by now, and
 // has a gap where events may have been removed before they were read.
 func (r *Replay) fetch(ctx context.Context) (c wire.Chunk, pause time.Duration, err error) {
@@ -184,6 +155,7 @@ func (r *Replay) fetch(ctx context.Context) (c wire.Chunk, pause time.Duration, 
 	began := time.Now()
 	before := r.Log.Known() // there is a consumer
 	msgs, more, err := r.pull(ctx)
+	pulled := time.Since(began)
 	server := ""
 	empty := r.consumer != nil && r.consumer.Empty()
 	if r.consumer != nil {
@@ -198,6 +170,7 @@ func (r *Replay) fetch(ctx context.Context) (c wire.Chunk, pause time.Duration, 
 		return c, 0, err
 	}
 	r.given = time.Now()
+	asked := r.given.Sub(began) - pulled
 	if now.Epoch != r.pos.Epoch {
 		more = false // for the consumer; the log has more
 		r.Metrics.Gap(wire.ReasonRecreated)
@@ -215,7 +188,7 @@ func (r *Replay) fetch(ctx context.Context) (c wire.Chunk, pause time.Duration, 
 	if empty && now.Replicas <= 1 {
 		pause = r.pass(&c, before, now)
 	}
-	r.owe(time.Since(began), len(msgs), len(c.Frames))
+	r.vain = inVain(pulled-asked, len(msgs), len(c.Frames))
 	return c, pause, nil
 }
 
@@ -374,8 +347,10 @@ func (r *Replay) unpark() {
 
 // Close deletes the consumer.
 func (r *Replay) Close() {
-	r.debt.Forgive()
 	r.close()
+	if !r.rest.IsZero() {
+		r.leaveBehind()
+	}
 }
 
 func (r *Replay) close() {

@@ -45,17 +45,26 @@ func (t *Turns) Total() time.Duration {
 	return t.total
 }
 
+// Count counts work that is paid for in another way than by Pay.
+func (t *Turns) Count(work time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.total += work
+}
+
 // Pay waits for the pause that work of that time costs, behind the pauses of
-// those who pay already. An error is the end of ctx.
+// those who pay already. An error is the end of ctx: who leaves before it has paid
+// owes nothing, else clients that come and go would have those who stay wait for
+// all their pauses.
 func (t *Turns) Pay(ctx context.Context, work time.Duration) error {
-	debt := t.Owe(work)
-	wait := time.Until(debt.Until)
+	pause, until := t.owe(work)
+	wait := time.Until(until)
 	if wait < least {
 		return context.Cause(ctx)
 	}
 	err := Rest(ctx, wait)
 	if err != nil {
-		debt.Forgive()
+		t.forgive(pause, until)
 	}
 	return err
 }
@@ -76,36 +85,26 @@ func Rest(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Debt is a pause that is to be made.
-type Debt struct {
-	Until time.Time // it lasts until then
-
-	turns *Turns
-	pause time.Duration // its own part
-}
-
-// Owe notes a piece of work for those who do more than wait for their pause.
-func (t *Turns) Owe(work time.Duration) Debt {
+// owe notes a piece of work: how long its pause is, and when it is over.
+func (t *Turns) owe(work time.Duration) (pause time.Duration, until time.Time) {
 	work = min(work, most)
-	d := Debt{turns: t, pause: Pause(work)}
+	pause = Pause(work)
 	now := time.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.paid.Before(now) {
 		t.paid = now
 	}
-	t.paid = t.paid.Add(d.pause)
+	t.paid = t.paid.Add(pause)
 	t.total += work
-	d.Until = t.paid
-	return d
+	return pause, t.paid
 }
 
-// Forgive is for who leaves before it has paid: else clients that come and go
-// would have those who stay wait for all their pauses.
-func (d Debt) Forgive() {
-	if left := min(d.pause, time.Until(d.Until)); left > 0 {
-		d.turns.mu.Lock()
-		defer d.turns.mu.Unlock()
-		d.turns.paid = d.turns.paid.Add(-left)
+// forgive takes back what is left of a pause.
+func (t *Turns) forgive(pause time.Duration, until time.Time) {
+	if left := min(pause, time.Until(until)); left > 0 {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.paid = t.paid.Add(-left)
 	}
 }
