@@ -38,9 +38,9 @@ type Event struct {
 	OnResult func(Result)
 }
 
-// check reports what keeps the event out of a log whose payloads have at most
-// maxBytes bytes, as event.Size counts them.
-func (e *Event) check(maxBytes int) error {
+// Check reports what keeps the event out of a log whose payloads have at most
+// maxBytes bytes, as event.Size counts them. The error wraps ErrInvalid.
+func (e *Event) Check(maxBytes int) error {
 	if err := event.CheckTopic(e.Topic); err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}

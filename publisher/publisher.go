@@ -113,7 +113,7 @@ func (p *Publisher) watchErrors() {
 // ErrInvalid concerns this event alone, after any other but the cause of ctx
 // the publisher has ended.
 func (p *Publisher) Publish(ctx context.Context, e Event) error {
-	if err := e.check(p.opts.MaxEventBytes); err != nil {
+	if err := e.Check(p.opts.MaxEventBytes); err != nil {
 		p.Refuse(err)
 		return err
 	}

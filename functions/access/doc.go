@@ -2,6 +2,7 @@
 // served: Gate.Admit gives a Grant, whose Release belongs to the end of the
 // stream and not to the handler's return, or a Refusal. A grant says whose the
 // stream is and which topics it may have, and tells its holder when it is lost.
+// Gate.Author is the same for a request that publishes.
 //
 // Its rooms know nothing of each other but what is named: token (who asks), rights
 // (what that allows), address (where a client is), limit (how much one may have),

@@ -39,10 +39,13 @@ type Config struct {
 	// Revoked is the list of what is revoked. The Gate is told by it.
 	Revoked *revoked.List // default: nothing ever is
 	// Addresses says where clients are.
-	Addresses *address.Reader       // default: at the other end of the connection
-	Limits    limit.Config          // default: none
-	Logger    *slog.Logger          // default: none
-	Registry  prometheus.Registerer // default: none
+	Addresses *address.Reader // default: at the other end of the connection
+	// PublishOpen lets everybody publish where there are no Tokens; else only who
+	// is on this machine.
+	PublishOpen bool
+	Limits      limit.Config          // default: none
+	Logger      *slog.Logger          // default: none
+	Registry    prometheus.Registerer // default: none
 }
 
 // Gate admits streams. It is safe for concurrent use.
@@ -126,20 +129,30 @@ func (g *Gate) Admit(r *http.Request, want Want) (*Grant, *Refusal) {
 func (g *Gate) identify(r *http.Request, want Want, gr *Grant) *Refusal {
 	leave := rights.All()
 	if g.cfg.Tokens != nil {
-		t, err := g.cfg.Tokens.Verify(r)
-		if err != nil {
-			return badToken(err)
+		t, may, bad := g.verify(r)
+		if bad != nil {
+			return bad
 		}
-		if leave, err = rights.New(t.Claims, g.cfg.Claim); err != nil {
-			return Refuse(http.StatusForbidden, GrantInvalid, err.Error())
-		}
-		gr.Subject, gr.until, gr.keys = t.Subject, t.Expires, revocable(t)
+		leave, gr.Subject, gr.until, gr.keys = may, t.Subject, t.Expires, revocable(t)
 	}
 	var err error
 	if gr.Topics, err = leave.Subscribe(want.Topics, want.Named); err != nil {
 		return Refuse(http.StatusForbidden, TopicForbidden, err.Error())
 	}
 	return nil
+}
+
+// verify is the request's token, and what it allows.
+func (g *Gate) verify(r *http.Request) (*token.Token, *rights.Rights, *Refusal) {
+	t, err := g.cfg.Tokens.Verify(r)
+	if err != nil {
+		return nil, nil, badToken(err)
+	}
+	may, err := rights.New(t.Claims, g.cfg.Claim)
+	if err != nil {
+		return nil, nil, Refuse(http.StatusForbidden, GrantInvalid, err.Error())
+	}
+	return t, may, nil
 }
 
 // place takes one of the process's places.

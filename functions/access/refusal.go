@@ -46,6 +46,27 @@ var codes = []Code{
 	limit.FromAddress, limit.ArrivalRate, limit.ForSubject, limit.TooManyTopics,
 }
 
+// The codes of what is not published.
+const (
+	PublishClosed    Code = "publish_closed"
+	CrossSite        Code = "cross_site"
+	BadBody          Code = "bad_body"
+	BadEvent         Code = "bad_event"
+	BadType          Code = "bad_type"
+	BadKey           Code = "bad_idempotency_key"
+	TooLarge         Code = "too_large"
+	UnsupportedType  Code = "unsupported_media_type"
+	TooManyEvents    Code = "too_many_events"
+	SignatureInvalid Code = "signature_invalid"
+)
+
+// PublishCodes are those of refused requests to publish.
+var PublishCodes = []Code{
+	BadQuery, BadTopic, BadType, BadKey, BadBody, BadEvent, TooLarge, UnsupportedType, PublishClosed, CrossSite,
+	TokenMissing, TokenInvalid, TokenExpired, TokenRevoked, GrantInvalid, TopicForbidden, KeysUnavailable, SignatureInvalid,
+	TooManyEvents, LogUnavailable, Draining,
+}
+
 // Codes of answers that are not a Gate's.
 const (
 	NotFound         Code = "not_found"

@@ -54,11 +54,12 @@ type Limits struct {
 	ReplayEvents  int              `name:"max-replay-events" env:"MAX_REPLAY_EVENTS" default:"0" help:"Events of the log that are read for one subject, or one address without a subject, in an hour; beyond, a client goes on after a gap; 0 for no limit."`
 }
 
-// Config is the limits of package limit.
-func (l *Limits) Config() limit.Config {
+// ClientLimits is what one client may have, for package limit.
+func (s *Shared) ClientLimits() limit.Config {
+	l := &s.Limits
 	return limit.Config{
 		StreamsPerAddress: l.PerAddress, ArrivalsPerAddress: l.NewPerAddress, StreamsPerSubject: l.PerSubject,
-		TopicSets: l.TopicSets, ReplayEvents: l.ReplayEvents,
+		TopicSets: l.TopicSets, ReplayEvents: l.ReplayEvents, Publishes: s.Publish.Rate,
 	}
 }
 

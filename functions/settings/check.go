@@ -68,6 +68,7 @@ func (s *Shared) validate(c *checks) {
 	s.TLS.validate(c)
 	s.Log.validate(c)
 	s.Feed.validate(c)
+	s.Publish.validate(c)
 	s.Client.validate(c)
 	s.Access.validate(c)
 	s.Limits.validate(c)

@@ -15,6 +15,7 @@ const (
 	FunctionStream  = "stream"
 	FunctionHealth  = "health"
 	FunctionConsole = "console"
+	FunctionPublish = "publish"
 )
 
 // The commands of edge beside serve.
@@ -29,7 +30,7 @@ type Edge struct {
 	Shared `embed:""`
 	NATS   NATS `embed:"" group:"NATS"`
 
-	Functions []string `env:"FUNCTIONS" default:"stream,health" group:"Server" help:"What this process serves, comma separated: stream, health, console. /livez and /readyz are always there."`
+	Functions []string `env:"FUNCTIONS" default:"stream,health" group:"Server" help:"What this process serves, comma separated: stream, health, console, publish. /livez and /readyz are always there."`
 
 	Serve       struct{} `cmd:"" default:"1" help:"Serve until SIGTERM, SIGINT or SIGHUP."`
 	Healthcheck struct {
@@ -73,10 +74,10 @@ func (e *Edge) validate(c *checks, chosen string) {
 		return
 	}
 	e.Shared.validate(c)
-	c.that(len(e.Functions) > 0, "FUNCTIONS", "", "name at least one of stream, health and console")
+	c.that(len(e.Functions) > 0, "FUNCTIONS", "", "name at least one of stream, health, console and publish")
 	for _, f := range e.Functions {
-		c.that(slices.Contains([]string{FunctionStream, FunctionHealth, FunctionConsole}, f),
-			"FUNCTIONS", f, "one of stream, health and console")
+		c.that(slices.Contains([]string{FunctionStream, FunctionHealth, FunctionConsole, FunctionPublish}, f),
+			"FUNCTIONS", f, "one of stream, health, console and publish")
 	}
 	e.NATS.validate(c)
 }

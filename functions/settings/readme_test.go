@@ -49,7 +49,7 @@ type row struct {
 
 // group is the order of the groups in the table; the settings of the
 // publisher's jobs are in none.
-var groups = []string{"Server", "NATS", "Embedded NATS", "Event log", "Clients", "Access", "Limits", "Publishing", jobs}
+var groups = []string{"Server", "NATS", "Embedded NATS", "Event log", "Clients", "Access", "Limits", "Publishing over HTTP", "Publishing", jobs}
 
 const jobs = "Publishing: demo, host and stdin"
 

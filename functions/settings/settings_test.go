@@ -110,6 +110,7 @@ var wrong = map[string]string{
 	"TRUSTED_PROXIES": "everybody", "FORWARDED_HEADER": "X-Real-IP", "PROXY_PROTOCOL": "perhaps", "MAX_TCP_CONNECTIONS": "-1",
 	"MAX_CONNECTIONS_PER_ADDRESS": "many", "MAX_NEW_PER_ADDRESS": "-1", "MAX_CONNECTIONS_PER_SUBJECT": "-1", "MAX_STREAMS_PER_CONNECTION": "0",
 	"MAX_TOPIC_SETS": "-1", "MAX_REPLAY_EVENTS": "-1",
+	"PUBLISH_OPEN": "perhaps", "MAX_PUBLISH_WAIT": "0s", "MAX_BODY_BYTES": "0", "MAX_PUBLISH_RATE": "-1", "WEBHOOK_SECRET": "whsec_canary", "WEBHOOK_TOPIC": "a.*",
 	"NATS_URL": "http://127.0.0.1", "NATS_CREDS": "/no/such/file", "NATS_CA": "/no/such/file", "NATS_CERT": "/no/such/file", "NATS_KEY": "/no/such/file", "NATS_NKEY": "/no/such/file", "JS_DOMAIN": "a.b", "JS_PREFIX": "a b", "NATS_INBOX_PREFIX": "a b", "CREATE_STREAM": "perhaps",
 	"STREAM_REPLICAS": "6", "FUNCTIONS": "stream,metrics",
 	"NATS_PORT": "65536", "NATS_PASSWORD": "$2a$canary", "NATS_SYNC_ALWAYS": "perhaps", "DEMO": "perhaps",

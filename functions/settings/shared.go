@@ -17,13 +17,14 @@ const (
 
 // Shared is what edge and local have.
 type Shared struct {
-	Server Server `embed:"" group:"Server"`
-	TLS    TLS    `embed:"" group:"Server"`
-	Log    Log    `embed:"" group:"Event log"`
-	Feed   Feed   `embed:"" group:"Event log"`
-	Client Client `embed:"" group:"Clients"`
-	Access Access `embed:"" group:"Access"`
-	Limits Limits `embed:"" group:"Limits"`
+	Server  Server  `embed:"" group:"Server"`
+	TLS     TLS     `embed:"" group:"Server"`
+	Log     Log     `embed:"" group:"Event log"`
+	Feed    Feed    `embed:"" group:"Event log"`
+	Client  Client  `embed:"" group:"Clients"`
+	Access  Access  `embed:"" group:"Access"`
+	Limits  Limits  `embed:"" group:"Limits"`
+	Publish Publish `embed:"" group:"Publishing over HTTP"`
 }
 
 // Logging is what every command has.

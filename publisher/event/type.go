@@ -48,3 +48,10 @@ func CheckType(s string) error {
 	}
 	return nil
 }
+
+// The media types of CloudEvents 1.0 in JSON, of one event and of several
+// (CloudEvents, JSON Event Format 1.0.2, 3 and 4).
+const (
+	MediaTypeCloud = "application/cloudevents+json"
+	MediaTypeBatch = "application/cloudevents-batch+json"
+)

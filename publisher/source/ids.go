@@ -65,6 +65,9 @@ func (ids IDs) For(n uint64, e publisher.Event) (string, error) {
 	}
 }
 
+// Named is the message id of e when name is the event's own, as a field's value is.
+func (ids IDs) Named(e publisher.Event, name string) string { return ids.id(e, "id", name) }
+
 // inJob keeps the end of a job's name from being taken for the next part.
 var inJob = strings.NewReplacer("%", "%25", ":", "%3A")
 

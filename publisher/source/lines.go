@@ -27,9 +27,13 @@ type LinesOptions struct {
 // that is none is an error that wraps publisher.ErrInvalid and names its
 // number, counted from 1; the next call gives the next line.
 type Lines struct {
-	opts  LinesOptions
-	lines <-chan line
+	opts   LinesOptions
+	lines  <-chan line
+	number uint64
 }
+
+// Line is the number of the line that Next gave last.
+func (l *Lines) Line() uint64 { return l.number }
 
 // line is one line as read, or why there is none.
 type line struct {
@@ -62,6 +66,7 @@ func (l *Lines) Next(ctx context.Context) (publisher.Event, error) {
 		if !ok {
 			return publisher.Event{}, io.EOF
 		}
+		l.number = ln.number
 		return l.event(ln)
 	case <-ctx.Done():
 		return publisher.Event{}, ctx.Err()

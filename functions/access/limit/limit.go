@@ -83,6 +83,7 @@ type Config struct {
 	StreamsPerSubject  int
 	TopicSets          int // distinct ones of all open streams
 	ReplayEvents       int // of the log, an hour, for each subject, or address of those without
+	Publishes          int // events a second, for the same
 }
 
 // Claim is what a stream counts for.
@@ -114,6 +115,7 @@ type Limits struct {
 	cfg      Config
 	arrivals *lru.Cache[netip.Prefix, *rate.Limiter]
 	replays  *lru.Cache[string, *rate.Limiter]
+	authors  *lru.Cache[string, *rate.Limiter]
 
 	mu        sync.Mutex
 	addresses map[netip.Prefix]int
@@ -131,7 +133,11 @@ func New(cfg Config) *Limits {
 	if err != nil {
 		panic("limit: " + err.Error())
 	}
-	return &Limits{cfg: cfg, arrivals: arrivals, replays: replays,
+	authors, err := lru.New[string, *rate.Limiter](maxRecent)
+	if err != nil {
+		panic("limit: " + err.Error())
+	}
+	return &Limits{cfg: cfg, arrivals: arrivals, replays: replays, authors: authors,
 		addresses: map[netip.Prefix]int{}, subjects: map[string]int{}, sets: map[string]int{}}
 }
 
@@ -214,11 +220,24 @@ func (l *Limits) Replay(c Claim) *Budget {
 	if l.cfg.ReplayEvents == 0 {
 		return nil
 	}
-	key := "sub " + c.Subject
+	return &Budget{l, c.key()}
+}
+
+// key is whose claim it is.
+func (c *Claim) key() string {
 	if c.Subject == "" {
-		key = "address " + address.Key(c.Address).String()
+		return "address " + address.Key(c.Address).String()
 	}
-	return &Budget{l, key}
+	return "sub " + c.Subject
+}
+
+// Publish is the bucket of the events that a client publishes; nil when there is no
+// limit. One who publishes for longer than it is remembered keeps its bucket.
+func (l *Limits) Publish(c Claim) *rate.Limiter {
+	if l.cfg.Publishes == 0 {
+		return nil
+	}
+	return of(l.authors, c.key(), rate.Limit(l.cfg.Publishes), l.cfg.Publishes*burst)
 }
 
 // bucket is looked for at each use: while the client reads it may be forgotten,

@@ -48,7 +48,7 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 	}
 	log, flush := logging.New(stderr, cfg.Server.LogLevel, logging.Auto)
 	defer flush()
-	conn, err := connect(cfg, log)
+	conn, err := connect(cfg, "sluice-edge", log)
 	if err != nil {
 		return err
 	}
@@ -58,7 +58,9 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 		Stream:       cfg.Has(settings.FunctionStream),
 		Health:       cfg.Has(settings.FunctionHealth),
 		Console:      cfg.Has(settings.FunctionConsole),
+		Publish:      cfg.Has(settings.FunctionPublish),
 		Conn:         conn,
+		PublishConn:  func() (*nats.Conn, error) { return connect(cfg, "sluice-edge-publish", log.With("part", "publish")) },
 		APIPrefix:    cfg.NATS.APIPrefix(),
 		CreateStream: cfg.NATS.CreateStream,
 		Replicas:     cfg.NATS.Replicas,
@@ -67,13 +69,13 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 }
 
 // connect returns at once, whether NATS is there or not.
-func connect(cfg *settings.Edge, logger *slog.Logger) (*nats.Conn, error) {
+func connect(cfg *settings.Edge, name string, logger *slog.Logger) (*nats.Conn, error) {
 	servers := cfg.NATS.Servers()
 	options, err := cfg.NATS.Options()
 	if err != nil {
 		return nil, err
 	}
-	opts := append(app.ConnectOptions("sluice-edge", servers, logger), options...)
+	opts := append(app.ConnectOptions(name, servers, logger), options...)
 	conn, err := nats.Connect(cfg.NATS.URL, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("NATS at %s (NATS_URL, NATS_CREDS): %w", servers, err)

@@ -81,6 +81,13 @@ func TestEverySettingActs(t *testing.T) {
 		"MAX_STREAMS_PER_CONNECTION":  testMaxStreamsPerConnection,
 		"MAX_TOPIC_SETS":              testMaxTopicSets,
 		"MAX_REPLAY_EVENTS":           testMaxReplayEvents,
+
+		"PUBLISH_OPEN":     testPublishOpen,
+		"MAX_PUBLISH_WAIT": testMaxPublishWait,
+		"MAX_BODY_BYTES":   testMaxBodyBytes,
+		"MAX_PUBLISH_RATE": testMaxPublishRate,
+		"WEBHOOK_SECRET":   testWebhook,
+		"WEBHOOK_TOPIC":    testWebhook,
 	}
 	for _, name := range cmdtest.Shared {
 		assert.Contains(t, tests, name, "local relies on it")

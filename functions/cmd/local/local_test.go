@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"os/exec"
 	"regexp"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"sluice/functions/cmd/internal/cmdtest"
+	"sluice/functions/stream/streamtest"
 	"sluice/natsembed/natstest"
 )
 
@@ -147,6 +149,28 @@ func TestMetricsOnTheirOwnListener(t *testing.T) {
 		assert.Contains(t, answer.Body, name)
 	}
 	assert.Equal(t, http.StatusNotFound, cmdtest.Do(t, http.MethodGet, metrics+"/stream").Status)
+}
+
+// TestCurlPublishes: as the banner says, and the event comes with the id that is
+// printed.
+func TestCurlPublishes(t *testing.T) {
+	p := execute(t, map[string]string{"DEMO": "false"})
+	p.WaitReady()
+	client := streamtest.Open(t, p.URL(), streamtest.Query{Topics: []string{"order.*"}})
+	client.System(t, "open")
+	p.Eventually(func() bool { return strings.Contains(p.Stdout(), "curl -d") })
+	command := regexp.MustCompile(`curl -d .*`).FindString(p.Stdout())
+	out, err := exec.CommandContext(natstest.Context(t), "sh", "-c", strings.Replace(command, "curl", "curl -s", 1)).Output()
+	require.NoError(t, err)
+	var said struct {
+		Published int
+		ID        string `json:"last_id"`
+	}
+	require.NoError(t, json.Unmarshal(out, &said), "%s", out)
+	assert.Equal(t, 1, said.Published)
+	b := client.Event(t)
+	assert.Equal(t, said.ID, b.ID)
+	assert.JSONEq(t, `{"order":17}`, b.Data)
 }
 
 // TestShutdown is SIGTERM with open streams, HTTP/1.1 and HTTP/2: each client

@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/nats-io/nats.go"
+
 	"sluice/functions/cmd/internal/app"
 	"sluice/functions/logging"
 	"sluice/functions/settings"
@@ -70,8 +72,11 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 	}
 	return app.Run(ctx, app.Options{
 		Settings: &cfg.Shared,
-		Stream:   true, Health: true, Console: true,
-		Conn:         conn,
+		Stream:   true, Health: true, Console: true, Publish: true,
+		Conn: conn,
+		PublishConn: func() (*nats.Conn, error) {
+			return server.Connect(app.ConnectOptions("sluice-publish", embedded, log.With("part", "publish"))...)
+		},
 		CreateStream: true,
 		Replicas:     1,
 		Laptop:       true,
@@ -102,12 +107,14 @@ func banner(cfg *settings.Local, addr net.Addr, server *natsembed.Server) string
 
   stream   %[1]s/stream
   console  %[1]s/console
+  publish  %[1]s/publish
   health   %[1]s/health
   metrics  %[2]s
   NATS     %[3]s
   files    %[4]s
 
   curl -N %[1]s/stream
+  curl -d '{"order":17}' '%[1]s/publish?topic=order.created'
 
 Ctrl+C ends it.
 `, base, metrics, nats, store)

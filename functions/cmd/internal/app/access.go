@@ -41,7 +41,8 @@ func (a *app) newGate() (*access.Gate, error) {
 		Claim:          s.Access.JWTClaim,
 		Revoked:        a.access.revoked,
 		Addresses:      addresses,
-		Limits:         s.Limits.Config(),
+		PublishOpen:    s.Publish.Open,
+		Limits:         s.ClientLimits(),
 		Logger:         a.Logger,
 		Registry:       a.metrics,
 	}), nil

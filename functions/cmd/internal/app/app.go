@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"sluice/functions/access"
 	"sluice/functions/health"
 	"sluice/functions/settings"
 	"sluice/functions/stream"
@@ -24,9 +25,12 @@ import (
 type Options struct {
 	Settings *settings.Shared
 	// What the process serves; the probes are always there.
-	Stream, Health, Console bool
+	Stream, Health, Console, Publish bool
 	// Conn reconnects for ever and may not have connected yet.
 	Conn *nats.Conn
+	// PublishConn makes the connection of the function publish; it may not have
+	// connected yet.
+	PublishConn func() (*nats.Conn, error)
 	// APIPrefix is JetStream's, as in event.JetStream.
 	APIPrefix string
 	// CreateStream lets the process create the JetStream stream and the
@@ -52,6 +56,7 @@ type app struct {
 	feed     *feed.Feed
 	handler  *stream.Handler
 	health   *health.Health
+	publish  publishing
 	access   identities
 	denial   denial
 	metrics  *prometheus.Registry
@@ -70,11 +75,17 @@ func newApp(o Options) (*app, error) {
 	a := &app{Options: o, instance: instanceName(), js: js, metrics: newRegistry(o.Conn)}
 	a.denial.watch(o.Conn)
 	direct := func() int { return 0 }
-	if o.Stream {
-		if err := a.newStream(); err != nil {
+	if o.Stream || o.Publish {
+		gate, err := a.newGate()
+		if err != nil {
 			return nil, err
 		}
-		direct = a.handler.Direct
+		if err := a.newFunctions(gate); err != nil {
+			return nil, err
+		}
+		if a.handler != nil {
+			direct = a.handler.Direct
+		}
 	}
 	limit := o.Settings.Server.MaxConnections
 	a.connections = newConnections(limit, o.Settings.Limits.TCP, direct, a.metrics)
@@ -101,7 +112,20 @@ func newApp(o Options) (*app, error) {
 	return a, nil
 }
 
-func (a *app) newStream() error {
+// newFunctions makes those that serve clients whom the gate admits.
+func (a *app) newFunctions(gate *access.Gate) error {
+	if a.Stream {
+		if err := a.newStream(gate); err != nil {
+			return err
+		}
+	}
+	if a.Publish {
+		return a.newPublishing(gate)
+	}
+	return nil
+}
+
+func (a *app) newStream(gate *access.Gate) error {
 	s := a.Settings
 	encoder := sse.NewEncoder(s.Log.Stream, s.Client.Retry, s.Log.MaxEventBytes)
 	var err error
@@ -124,10 +148,6 @@ func (a *app) newStream() error {
 	})
 	if err != nil {
 		return fmt.Errorf("FEED_FILTER: %w", err)
-	}
-	gate, err := a.newGate()
-	if err != nil {
-		return err
 	}
 	a.handler = stream.New(stream.Config{
 		Feed:         a.feed,

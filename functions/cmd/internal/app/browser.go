@@ -25,7 +25,7 @@ const (
 // adds to the requests of its page (W3C Trace Context and Baggage, Sentry).
 var allowedHeaders = []string{
 	"Accept", "Authorization", "Cache-Control", "Content-Type", "Last-Event-ID",
-	"Traceparent", "Tracestate", "Baggage", "Sentry-Trace",
+	"Event-Type", "Idempotency-Key", "Traceparent", "Tracestate", "Baggage", "Sentry-Trace",
 }
 
 // guarded is next with what browsers are told, and, on a laptop, only for who asks
@@ -58,7 +58,7 @@ func withCORS(next http.Handler, origins []string) http.Handler {
 	handler := func(origins []string, credentials bool) http.Handler {
 		return cors.New(cors.Options{
 			AllowedOrigins:      origins,
-			AllowedMethods:      []string{http.MethodGet, http.MethodHead},
+			AllowedMethods:      []string{http.MethodGet, http.MethodHead, http.MethodPost},
 			AllowedHeaders:      allowedHeaders,
 			ExposedHeaders:      []string{"Retry-After"},
 			AllowCredentials:    credentials,

@@ -28,6 +28,9 @@ func (a *app) routes(addr net.Addr) http.Handler {
 		r.Handler(http.MethodGet, "/stream", streams)
 		r.Handler(http.MethodHead, "/stream", streams)
 	}
+	if a.publish.handler != nil {
+		r.Handler(http.MethodPost, "/publish", a.connections.carry(a.publish.handler))
+	}
 	if a.Console {
 		console.Register(r)
 	}

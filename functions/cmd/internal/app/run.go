@@ -89,6 +89,7 @@ func (p *process) start(ctx context.Context, l, ml net.Listener) {
 
 	p.others.Go(func() { p.fail(p.health.Run(others)) })
 	p.others.Go(func() { p.access.run(others) })
+	p.others.Go(func() { p.fail(p.publish.run(others)) })
 	if p.certificate != nil {
 		p.others.Go(func() { p.certificate.run(others) })
 	}
@@ -139,6 +140,7 @@ func (p *process) stop(linger bool) {
 	if p.handler != nil {
 		p.handler.Drain() // before the first who sees that it is not ready
 	}
+	p.publish.drain()
 	p.health.Drain()
 	p.Logger.Info("draining", "clients", p.clients(), "DRAIN_TIMEOUT", timeout)
 	if p.feed != nil {
