@@ -34,7 +34,6 @@ type rig struct {
 	t       *testing.T
 	url     string
 	js      jetstream.JetStream
-	epoch   int64
 	handler *publish.Handler
 	config  publish.Config
 	gate    access.Config

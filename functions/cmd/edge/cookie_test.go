@@ -103,7 +103,7 @@ func visit(t *testing.T, page string) {
 	binary := installed(t, "chromium")
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, binary, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-		"--disable-dev-shm-usage", "--disable-background-networking", "--no-proxy-server", "--user-data-dir="+t.TempDir(), page)
+		"--disable-dev-shm-usage", "--disable-popup-blocking", "--disable-background-networking", "--no-proxy-server", "--user-data-dir="+t.TempDir(), page)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) } // with its own processes
 	require.NoError(t, cmd.Start())

@@ -7,6 +7,7 @@ import (
 	"github.com/julienschmidt/httprouter"
 
 	"sluice/functions/access"
+	"sluice/functions/client"
 	"sluice/functions/console"
 )
 
@@ -30,6 +31,9 @@ func (a *app) routes(addr net.Addr) http.Handler {
 	}
 	if a.publish.handler != nil {
 		r.Handler(http.MethodPost, "/publish", a.connections.carry(a.publish.handler))
+	}
+	if a.Console || a.handler != nil {
+		client.Register(r)
 	}
 	if a.Console {
 		console.Register(r)
