@@ -69,7 +69,7 @@ func TestWhatIsPublishedIsStreamed(t *testing.T) {
 	assert.Equal(t, "made", b.Type)
 	assert.Equal(t, `{"order":17}`, b.Data)
 	e.Eventually(func() bool {
-		return strings.Contains(e.Do(http.MethodGet, "/health").Body, `"http-`)
+		return strings.Contains(e.Do(http.MethodGet, "/health").Body, `"http": "running"`)
 	})
 	assert.Contains(t, e.Do(http.MethodGet, "/metrics").Body, "\npublish_events_total{result=\"published\"} 1\n")
 	assert.Equal(t, http.StatusMethodNotAllowed, e.Do(http.MethodGet, "/publish").Status)

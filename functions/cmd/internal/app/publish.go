@@ -14,8 +14,9 @@ type publishing struct {
 	sink    *publish.Sink
 }
 
-// producerPrefix begins the names that processes have among the producers.
-const producerPrefix = "http-"
+// producerName is what all processes with the function publish are together among
+// the producers: instances come and go.
+const producerName = "http"
 
 func (a *app) newPublishing(gate *access.Gate) (err error) {
 	s := a.Settings
@@ -23,7 +24,7 @@ func (a *app) newPublishing(gate *access.Gate) (err error) {
 		Connect: a.PublishConn,
 		Options: publisher.Options{
 			APIPrefix: a.APIPrefix, Stream: s.Log.Stream, Create: a.CreateStream, Limits: s.Log.Limits(a.Replicas),
-			MaxEventBytes: s.Log.MaxEventBytes, Timeout: s.Publish.MaxWait, Name: producerPrefix + a.instance, Logger: a.Logger.With("part", "publish"),
+			MaxEventBytes: s.Log.MaxEventBytes, Timeout: s.Publish.MaxWait, Name: producerName, Logger: a.Logger.With("part", "publish"),
 		},
 		Logger: a.Logger,
 	})
