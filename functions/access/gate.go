@@ -72,7 +72,7 @@ func NewGate(cfg Config) *Gate {
 			Name: "sse_requests_refused_total", Help: "Streams that were not begun, by why.",
 		}, []string{"code"}),
 	}
-	for _, code := range codes { // so that none is missing before its first refusal
+	for _, code := range StreamCodes { // so that none is missing before its first refusal
 		g.refused.WithLabelValues(string(code))
 	}
 	if cfg.Registry != nil {

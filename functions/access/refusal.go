@@ -38,8 +38,8 @@ const (
 	Draining           Code = "draining"
 )
 
-// codes are those that a Gate's metric shows from the start.
-var codes = []Code{
+// StreamCodes are those of refused streams, which a Gate's metric shows from the start.
+var StreamCodes = []Code{
 	BadQuery, BadTopic, BadFormat, BadSince, BadFrom, BadLast, BadBusy, BadID, TopicNotServed,
 	TokenMissing, TokenInvalid, TokenExpired, TokenRevoked, GrantInvalid, TopicForbidden, KeysUnavailable,
 	TooManyConnections, LowMemory, Starting, LogUnavailable, Draining,

@@ -41,6 +41,14 @@ var parameters = []struct {
 	{name: paramID, values: []string{idFirst, idLast}},
 }
 
+// Parameters are the names of all that the query may say.
+func Parameters() (names []string) {
+	for _, p := range parameters {
+		names = append(names, p.name)
+	}
+	return names
+}
+
 // strangers resemble a parameter and are none: bust breaks caches.
 var strangers = []string{"bust"}
 

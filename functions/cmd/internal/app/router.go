@@ -9,6 +9,7 @@ import (
 	"sluice/functions/access"
 	"sluice/functions/client"
 	"sluice/functions/console"
+	"sluice/functions/describe"
 )
 
 // routes is everything that the process serves on addr, HOST and PORT.
@@ -35,6 +36,7 @@ func (a *app) routes(addr net.Addr) http.Handler {
 	if a.Console || a.handler != nil {
 		client.Register(r)
 	}
+	describe.Register(r)
 	if a.Console {
 		console.Register(r)
 	}
