@@ -81,8 +81,8 @@ type Config struct {
 	// Instance names this process and Version its program, for people to read.
 	Instance string
 	Version  string
-	// Console says that this process serves /console.
-	Console bool
+	// Console and Publish say that this process serves /console and /publish.
+	Console, Publish bool
 	// Logger is the logger; nil for silence.
 	Logger *slog.Logger
 }

@@ -85,6 +85,9 @@ func (h *Health) root(w http.ResponseWriter, r *http.Request, _ httprouter.Param
 	if h.cfg.Console {
 		body.Endpoints["console"] = "/console"
 	}
+	if h.cfg.Publish {
+		body.Endpoints["publish"] = "/publish"
+	}
 	h.respond(w, http.StatusOK, body)
 }
 

@@ -73,6 +73,7 @@ func TestWhatIsPublishedIsStreamed(t *testing.T) {
 	})
 	assert.Contains(t, e.Do(http.MethodGet, "/metrics").Body, "\npublish_events_total{result=\"published\"} 1\n")
 	assert.Equal(t, http.StatusMethodNotAllowed, e.Do(http.MethodGet, "/publish").Status)
+	assert.Contains(t, e.Do(http.MethodGet, "/").Body, `"publish": "/publish"`)
 	assert.Equal(t, http.StatusNotFound, r.edge(t).Do(http.MethodPost, "/publish").Status, "it is off until FUNCTIONS names it")
 }
 

@@ -103,6 +103,7 @@ func newApp(o Options) (*app, error) {
 		Instance:     a.instance,
 		Version:      version(),
 		Console:      o.Console,
+		Publish:      o.Publish,
 		Logger:       o.Logger,
 	}
 	if a.feed != nil {
