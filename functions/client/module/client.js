@@ -50,8 +50,9 @@ export function parser(emit) {
 
 const sleep = (ms, signal) =>
   new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
+    const done = () => (clearTimeout(timer), signal.removeEventListener("abort", done), resolve());
+    const timer = setTimeout(done, ms);
+    signal.addEventListener("abort", done);
   });
 
 // pause gives the page its turn; a timer would take a second in a hidden tab.
@@ -73,19 +74,21 @@ class Stream extends EventTarget {
   #key;
   #abort = new AbortController();
   #attempt = null; // aborts the connection
-  #wake = null; // ends a wait
+  #wake = null;
   #retry = 1_000;
   #failures = 0;
-  #heard = 0;
-  #queue = null;
+  #heard = Date.now();
+  #timer = 0;
+  #queue = null; // of for await
   #taken = null; // resolves when the queue has room
   #waiting = []; // of those who iterate
   #channel = null;
-  #leads = false;
-  #alone = false; // reads by itself, beside a tab that leads
-  #backlog = [];
   #tab = Math.random().toString(36).slice(2);
-  #timer = 0;
+  #leads = false;
+  #backlog = []; // what the leading tab has told
+  #following = false; // has what the leading tab has
+  #alone = false; // reads by itself, beside a tab that leads
+  #caughtUp = false; // and need not any more
 
   constructor(url, options = {}) {
     super();
@@ -99,7 +102,6 @@ class Stream extends EventTarget {
     signal?.addEventListener("abort", () => this.close(), { once: true });
     globalThis.addEventListener?.("online", this.#check);
     globalThis.document?.addEventListener("visibilitychange", this.#check);
-    this.#heard = Date.now();
     this.#timer = setInterval(this.#check, Math.min(5_000, this.#options.silence / 3));
     if (signal?.aborted) this.close();
     queueMicrotask(() => this.#begin()); // who listens from now on misses nothing
@@ -114,9 +116,7 @@ class Stream extends EventTarget {
     } else this.#read();
   }
 
-  close() {
-    this.#stop({});
-  }
+  close() { this.#stop({}); }
 
   [Symbol.asyncIterator]() {
     this.#queue ??= [];
@@ -136,24 +136,16 @@ class Stream extends EventTarget {
   }
 
   #stored() {
-    try {
-      return sessionStorage.getItem(this.#key);
-    } catch {
-      return ""; // there is none, or it is forbidden
-    }
+    try { return sessionStorage.getItem(this.#key); } catch {} // there is none, or it is forbidden
   }
 
   #moved(id) {
     this.lastId = id;
     if (this.#options.resume === false) return;
-    try {
-      sessionStorage.setItem(this.#key, id);
-    } catch {}
+    try { sessionStorage.setItem(this.#key, id); } catch {}
   }
 
-  #tell(type, fields) {
-    this.dispatchEvent(Object.assign(new Event(type), fields));
-  }
+  #tell(type, fields) { this.dispatchEvent(Object.assign(new Event(type), fields)); }
 
   #now(state, fields = {}) {
     this.state = { state, ...fields };
@@ -191,10 +183,7 @@ class Stream extends EventTarget {
     if (id) this.#moved(id);
     if (data === undefined) return;
     if (type === "heartbeat") return this.#tell(type, { data, id });
-    if (type !== "system") {
-      this.#event({ type, id, data });
-      return;
-    }
+    if (type !== "system") return this.#event({ type, id, data });
     const system = JSON.parse(data);
     this.#tell(system.type, { system, id });
     if (system.type === "open" && system.resumed === "gap") this.#tell("gap", { system, id });
@@ -238,8 +227,7 @@ class Stream extends EventTarget {
         }
         if (response.status < 500 && response.status !== 408 && response.status !== 429) {
           this.#tell("refused", refusal);
-          this.#stop(refusal);
-          return undefined;
+          return this.#stop(refusal);
         }
         return { ...this.#backoff(refusal.retryAfter), ...refusal };
       }
@@ -267,12 +255,9 @@ class Stream extends EventTarget {
     const text = (await response.text()).slice(0, 300);
     const { status } = response;
     const retryAfter = 1000 * Number(response.headers.get("Retry-After")) || 0;
-    try {
-      const { error, message } = JSON.parse(text);
-      return { status, retryAfter, code: error, reason: message };
-    } catch {
-      return { status, retryAfter, reason: text.trim() };
-    }
+    let said = { message: text.trim() };
+    try { said = JSON.parse(text); } catch {}
+    return { status, retryAfter, code: said.error, reason: said.message };
   }
 
   // A quarter to all of the time, so that not all come back at once.
@@ -303,10 +288,7 @@ class Stream extends EventTarget {
       if (done || this.#abort.signal.aborted) break;
       this.#heard = Date.now(); // a comment is a sign of life too
       parse(decoder.decode(value, { stream: true }));
-      if (this.#alone && this.#caughtUp) {
-        attempt.abort();
-        return undefined;
-      }
+      if (this.#alone && this.#caughtUp) return attempt.abort();
       if (this.#queue?.length >= QUEUE) await new Promise((resolve) => (this.#taken = resolve));
       if (performance.now() - began > SLICE_MS) {
         await pause();
@@ -347,15 +329,11 @@ class Stream extends EventTarget {
     this.#hello();
   }
 
-  #hello() {
+  async #hello() {
     this.#channel.postMessage({ hello: this.#tab, from: this.lastId });
-    setTimeout(() => {
-      if (!this.#leads && !this.#following && !this.#abort.signal.aborted) this.#readAlone();
-    }, HELLO_MS);
+    await sleep(HELLO_MS, this.#abort.signal);
+    if (!this.#leads && !this.#following && !this.#abort.signal.aborted) this.#readAlone();
   }
-
-  #following = false; // has what the leading tab has
-  #caughtUp = false;
 
   #readAlone() {
     if (this.#alone || this.#leads) return;
@@ -368,9 +346,8 @@ class Stream extends EventTarget {
     if (this.#abort.signal.aborted) return;
     if (message.hello !== undefined) {
       if (this.#leads) this.#answer(message);
-    } else if (message.to !== undefined && message.to !== this.#tab) {
-      return;
-    } else if (message.state) {
+    } else if (message.to !== undefined && message.to !== this.#tab) return;
+    else if (message.state) {
       if (!this.#leads && !this.#alone && message.state.state !== "closed") {
         this.state = message.state;
         this.#tell("state", this.state);
@@ -390,8 +367,7 @@ class Stream extends EventTarget {
   #follow({ position, entries, live }) {
     if (this.#queue?.length >= 2 * QUEUE) {
       this.#following = false;
-      this.#readAlone(); // at its own pace
-      return;
+      return this.#readAlone(); // at its own pace
     }
     if (position && !this.lastId) this.#moved(position);
     for (const { prev, block } of entries) {
