@@ -35,6 +35,7 @@ dispatch() {
       printf '%s %s %s\n' "$id" "$type" "$data"
       events=$((events + 1))
       [ "$events" -eq "$count" ] && exit 0
+      [ "$type" = end ] && exit 0 # by convention the last one that was asked for
       ;;
   esac
 }
