@@ -19,6 +19,9 @@ type Author struct {
 	// Rate is how many events the author may publish, nil for any number. All
 	// requests of one subject, or of one address without, share it.
 	Rate *rate.Limiter
+	// Unasked says that any page may have a browser send such a request, which then
+	// is this author's: by the address of this machine, or by a cookie.
+	Unasked bool
 
 	gate   *Gate
 	rights *rights.Rights
@@ -35,7 +38,7 @@ func (g *Gate) Author(r *http.Request) (*Author, *Refusal) {
 	if g.draining.Load() {
 		return nil, Away()
 	}
-	a := &Author{Address: g.cfg.Addresses.Of(r), gate: g, rights: rights.All()}
+	a := &Author{Address: g.cfg.Addresses.Of(r), gate: g, rights: rights.All(), Unasked: true}
 	switch {
 	case g.cfg.Tokens != nil:
 		t, may, bad := g.verify(r)
@@ -43,6 +46,7 @@ func (g *Gate) Author(r *http.Request) (*Author, *Refusal) {
 			return nil, bad
 		}
 		a.Subject, a.rights, a.until, a.keys = t.Subject, may, t.Expires, revocable(t)
+		a.Unasked = t.Cookie
 	case !g.cfg.PublishOpen && !here(r, a.Address):
 		return nil, Refuse(http.StatusForbidden, PublishClosed,
 			"without tokens only programs on this machine may publish: set AUTH=jwt, or PUBLISH_OPEN=true to let everybody")

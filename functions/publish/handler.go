@@ -119,19 +119,15 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serve returns a refusal before it has answered.
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request) *access.Refusal {
-	// A token in a header is sent by nobody unasked; a cookie, and the address of this
-	// machine, every page has its browser send.
-	if r.Header.Get("Authorization") == "" {
-		if err := h.origins.Check(r); err != nil {
-			return access.Refuse(http.StatusForbidden, access.CrossSite, "pages of another origin may not publish here: name it in CORS_ORIGINS")
-		}
-	}
 	if r.Header.Get(webhooks.HeaderWebhookSignature) != "" && h.webhook != nil {
 		return h.signed(w, r)
 	}
 	author, bad := h.cfg.Gate.Author(r)
 	if bad != nil {
 		return bad
+	}
+	if author.Unasked && h.origins.Check(r) != nil {
+		return access.Refuse(http.StatusForbidden, access.CrossSite, "pages of another origin may not publish here: name it in CORS_ORIGINS")
 	}
 	q, bad := parse(r)
 	if bad != nil {

@@ -94,6 +94,7 @@ func TestWhatIsRefusedIsNotStored(t *testing.T) {
 		{"a form", "?topic=a", "1", []string{"Content-Type", "text/plain"}, 415, "unsupported_media_type", "application/json"},
 		{"a key that is none", "?topic=a", "1", []string{"Idempotency-Key", ""}, 400, "bad_idempotency_key", "Idempotency-Key"},
 		{"a page of another origin", "?topic=a", "1", []string{"Origin", "https://evil.example"}, 403, "cross_site", "CORS_ORIGINS"},
+		{"a page of a sandbox, with what it takes for a token", "?topic=a", "1", []string{"Origin", "null", "Authorization", "Bearer x"}, 403, "cross_site", "CORS_ORIGINS"},
 		{"a page of another site", "?topic=a", "1", []string{"Sec-Fetch-Site", "cross-site"}, 403, "cross_site", "CORS_ORIGINS"},
 		{"first line no JSON", "?topic=a", "nope\n1\n", []string{"Content-Type", asLines}, 400, "bad_event", "line 1"},
 		{"no CloudEvent", "", "{}", []string{"Content-Type", asCloud}, 400, "bad_body", "CloudEvents"},

@@ -12,15 +12,15 @@ const QueryParameter = "access_token"
 
 // find is the text of the request's token: of its header Authorization, else of
 // the cookie, else of the query. The first one that is there counts, even if it is
-// bad.
-func (c *Config) find(r *http.Request) (string, error) {
+// bad. cookie says that it is of the cookie.
+func (c *Config) find(r *http.Request) (text string, cookie bool, err error) {
 	text, ok, err := bearer(r.Header)
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	if !ok && c.Cookie != "" {
 		if cookies := r.CookiesNamed(c.Cookie); len(cookies) > 0 {
-			text, ok = cookies[0].Value, true
+			text, ok, cookie = cookies[0].Value, true, true
 		}
 	}
 	if !ok && c.Query {
@@ -28,11 +28,11 @@ func (c *Config) find(r *http.Request) (string, error) {
 	}
 	switch {
 	case !ok:
-		return "", ErrMissing
+		return "", false, ErrMissing
 	case len(text) > MaxBytes:
-		return "", fmt.Errorf("%w: it is longer than %d bytes", ErrInvalid, MaxBytes)
+		return "", false, fmt.Errorf("%w: it is longer than %d bytes", ErrInvalid, MaxBytes)
 	}
-	return text, nil
+	return text, cookie, nil
 }
 
 // bearer is the token of the header Authorization. Other schemes are a proxy's

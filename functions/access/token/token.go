@@ -64,6 +64,7 @@ type Token struct {
 	ID      string    // claim jti
 	Expires time.Time // claim exp, or with it over the end of the leeway; zero for never
 	Claims  map[string]any
+	Cookie  bool // it came in the cookie, which a browser sends unasked
 }
 
 // Verifier verifies tokens. It is safe for concurrent use.
@@ -116,7 +117,7 @@ func (v *Verifier) Run(ctx context.Context) { v.keys.run(ctx) }
 // Verify finds the request's token and verifies it. It waits only for keys, and no
 // longer than the request's context.
 func (v *Verifier) Verify(r *http.Request) (*Token, error) {
-	text, err := v.cfg.find(r)
+	text, cookie, err := v.cfg.find(r)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +125,7 @@ func (v *Verifier) Verify(r *http.Request) (*Token, error) {
 	if _, err := v.parser.ParseWithClaims(text, claims, v.keysOf(r.Context())); err != nil {
 		return nil, refusal(err)
 	}
-	t := &Token{Claims: claims}
+	t := &Token{Claims: claims, Cookie: cookie}
 	if t.Subject, err = claims.GetSubject(); err != nil {
 		return nil, fmt.Errorf("%w: its sub is not a string", ErrInvalid)
 	}
