@@ -41,7 +41,7 @@ func TestNoAnswerIsSniffed(t *testing.T) {
 	}
 	sniffed("metrics", cmdtest.Do(t, http.MethodGet, "http://"+e.Logged("listening for metrics")["addr"].(string)+"/metrics").Header)
 	for _, raw := range []string{
-		"GET /stream?" + text + " HTTP/1.0\r\n\r\n", "GET /stream HTTP/1.0\r\n\r\n", "GET / HTTP/1.1\r\n\r\n", "nonsense\r\n\r\n",
+		"GET /stream?" + text + " HTTP/1.0\r\n\r\n", "GET /stream HTTP/1.0\r\n\r\n", "GET / HTTP/1.1\r\n\r\n", "HEAD / HTTP/1.1\r\nHost: x\r\nExpect: all\r\n\r\n", "GET / HTTP/1.0\r\nExpect: all\r\n\r\n", "nonsense\r\n\r\n",
 		"GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 80<<10) + "\r\n\r\n",
 	} {
 		conn, err := net.DialTimeout("tcp", strings.TrimPrefix(e.URL(), "http://"), natstest.Patience)

@@ -101,6 +101,7 @@ func FuzzSurface(f *testing.F) {
 	f.Add([]byte{0, 0, 1, 10, 3, 3, 2, 6, 0, 0, 4, 0}, "10.0.0.1, for=x", "\r\nX: y")
 	f.Add([]byte{5, 0, 0, 4, 3, 8, 8, 0, 9, 0, 0}, "GET", "baggage")
 	f.Add([]byte{0, 9, 0, 1, 2, 4}, "", "")
+	f.Add([]byte("0020C"), "0", "0")
 	var clients []http.RoundTripper
 	for _, h2 := range []bool{false, true} {
 		t := &http.Transport{Protocols: new(http.Protocols), DisableKeepAlives: !h2}

@@ -52,15 +52,23 @@ func (l listener) Accept() (net.Conn, error) {
 }
 
 // clientConn has net/http say in JSON too what it refuses before a handler
-// sees it: a request that is malformed or whose headers are too large. It
-// writes that past all handlers, in one piece.
+// sees it, a request that is malformed or whose headers are too large, and has no
+// such answer be sniffed. net/http writes that past all handlers, in one piece.
 type clientConn struct{ *net.TCPConn }
 
 // refusal is what net/http puts between the status and the same status as the
 // body.
 const refusal = "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
 
+// unmet is the status of an expectation that net/http does not know. It has no body,
+// as the answer to a HEAD must have none.
+const unmet = " 417 Expectation Failed\r\n"
+
 func (c clientConn) Write(p []byte) (int, error) {
+	if version, rest, ok := bytes.Cut(p, []byte(unmet)); ok && len(version) == len("HTTP/1.1") {
+		_, err := fmt.Fprintf(c.TCPConn, "%s%sX-Content-Type-Options: nosniff\r\n%s", version, unmet, rest)
+		return len(p), err
+	}
 	head, body, ok := bytes.Cut(p, []byte(refusal))
 	if !ok || !bytes.HasPrefix(head, []byte("HTTP/1.1 4")) || len(body) > 256 {
 		return c.TCPConn.Write(p)
