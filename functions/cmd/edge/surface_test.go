@@ -102,6 +102,7 @@ func FuzzSurface(f *testing.F) {
 	f.Add([]byte{5, 0, 0, 4, 3, 8, 8, 0, 9, 0, 0}, "GET", "baggage")
 	f.Add([]byte{0, 9, 0, 1, 2, 4}, "", "")
 	f.Add([]byte("0020C"), "0", "0")
+	f.Add([]byte("0C"), "0", "0")
 	var clients []http.RoundTripper
 	for _, h2 := range []bool{false, true} {
 		t := &http.Transport{Protocols: new(http.Protocols), DisableKeepAlives: !h2}
@@ -136,7 +137,7 @@ func (s *surface) check(t *testing.T, r *http.Request, resp *http.Response) {
 	}
 	switch resp.StatusCode {
 	case http.StatusOK, http.StatusNoContent, http.StatusNotModified, http.StatusPartialContent, http.StatusRequestedRangeNotSatisfiable:
-	case http.StatusMovedPermanently, http.StatusPermanentRedirect:
+	case http.StatusMovedPermanently, http.StatusTemporaryRedirect: // httprouter, to the path without a slash
 	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed,
 		http.StatusTooManyRequests, http.StatusRequestHeaderFieldsTooLarge, http.StatusServiceUnavailable:
 		text, err := io.ReadAll(resp.Body)
