@@ -14,8 +14,7 @@ import (
 
 // Author is the leave of one request to publish. Its fields do not change.
 type Author struct {
-	Subject string     // who publishes; "" where that is not known
-	Address netip.Addr // the client's
+	Subject string // who publishes; "" where that is not known
 	// Rate is how many events the author may publish, nil for any number. All
 	// requests of one subject, or of one address without, share it.
 	Rate *rate.Limiter
@@ -38,7 +37,8 @@ func (g *Gate) Author(r *http.Request) (*Author, *Refusal) {
 	if g.draining.Load() {
 		return nil, Away()
 	}
-	a := &Author{Address: g.cfg.Addresses.Of(r), gate: g, rights: rights.All(), Unasked: true}
+	addr := g.cfg.Addresses.Of(r)
+	a := &Author{gate: g, rights: rights.All(), Unasked: true}
 	switch {
 	case g.cfg.Tokens != nil:
 		t, may, bad := g.verify(r)
@@ -47,23 +47,21 @@ func (g *Gate) Author(r *http.Request) (*Author, *Refusal) {
 		}
 		a.Subject, a.rights, a.until, a.keys = t.Subject, may, t.Expires, revocable(t)
 		a.Unasked = t.Cookie
-	case !g.cfg.PublishOpen && !here(r, a.Address):
+	case !g.cfg.PublishOpen && !here(r, addr):
 		return nil, Refuse(http.StatusForbidden, PublishClosed,
 			"without tokens only programs on this machine may publish: set AUTH=jwt, or PUBLISH_OPEN=true to let everybody")
 	}
-	a.Rate = g.limits.Publish(limit.Claim{Address: a.Address, Subject: a.Subject})
+	a.Rate = g.limits.Publish(limit.Claim{Address: addr, Subject: a.Subject})
 	return a, nil
 }
 
 // Sender is the leave of a request that has proven who it is in another way than
 // by a token, such as a signed webhook.
-func (g *Gate) Sender(r *http.Request, name string) (*Author, *Refusal) {
+func (g *Gate) Sender(name string) (*Author, *Refusal) {
 	if g.draining.Load() {
 		return nil, Away()
 	}
-	addr := g.cfg.Addresses.Of(r)
-	return &Author{Subject: name, Address: addr, gate: g, rights: rights.All(),
-		Rate: g.limits.Publish(limit.Claim{Address: addr, Subject: name})}, nil
+	return &Author{Subject: name, gate: g, rights: rights.All(), Rate: g.limits.Publish(limit.Claim{Subject: name})}, nil
 }
 
 // here reports whether a request comes from a program on this machine, and not from

@@ -99,7 +99,7 @@ func TestTheRateIsTheSubjects(t *testing.T) {
 	}
 	assert.Same(t, bucket("10.0.0.1:1").Rate, bucket("10.0.0.1:2").Rate)
 	assert.NotSame(t, bucket("10.0.0.1:1").Rate, bucket("10.0.0.2:1").Rate)
-	sender, bad := g.Sender(from("10.0.0.1:1"), "webhook")
+	sender, bad := g.Sender("webhook")
 	require.Nil(t, bad)
 	assert.NotSame(t, bucket("10.0.0.1:1").Rate, sender.Rate)
 	none, bad := access.NewGate(access.Config{PublishOpen: true}).Author(from("10.0.0.1:1"))

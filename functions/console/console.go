@@ -5,15 +5,12 @@
 package console
 
 import (
-	"bytes"
-	"crypto/sha256"
 	"embed"
-	"encoding/hex"
 	"fmt"
-	"net/http"
-	"time"
 
 	"github.com/julienschmidt/httprouter"
+
+	"sluice/functions/static"
 )
 
 //go:embed page
@@ -41,29 +38,12 @@ func Register(r *httprouter.Router) {
 		if err != nil {
 			panic(fmt.Sprintf("console: embedded file %s: %v", f.name, err))
 		}
-		h := handler(content, f.mediaType)
-		r.GET(f.path, h)
-		r.HEAD(f.path, h)
-	}
-}
-
-// etagBytes of a file's hash tell its versions apart.
-const etagBytes = 8
-
-// handler serves content. A browser keeps it, but asks each time whether it has
-// changed, so a new release shows at once.
-func handler(content []byte, mediaType string) httprouter.Handle {
-	sum := sha256.Sum256(content)
-	etag := `"` + hex.EncodeToString(sum[:etagBytes]) + `"`
-	return func(w http.ResponseWriter, r *http.Request, _ httprouter.Params) {
-		h := w.Header()
-		h.Set("Content-Type", mediaType)
-		h.Set("Content-Security-Policy", policy)
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
-		h.Set("Cache-Control", "no-cache")
-		h.Set("ETag", etag)
-		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
+		static.Register(r, f.path, content, map[string]string{
+			"Content-Type":               f.mediaType,
+			"Content-Security-Policy":    policy,
+			"X-Content-Type-Options":     "nosniff",
+			"Referrer-Policy":            "no-referrer",
+			"Cross-Origin-Opener-Policy": "same-origin",
+		})
 	}
 }

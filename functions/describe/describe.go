@@ -4,12 +4,11 @@
 package describe
 
 import (
-	"bytes"
 	_ "embed"
-	"net/http"
-	"time"
 
 	"github.com/julienschmidt/httprouter"
+
+	"sluice/functions/static"
 )
 
 // OpenAPI is the document of that name.
@@ -25,12 +24,6 @@ var AsyncAPI []byte
 // Register adds GET and HEAD of both to r.
 func Register(r *httprouter.Router) {
 	for path, document := range map[string][]byte{"/openapi.json": OpenAPI, "/asyncapi.json": AsyncAPI} {
-		h := func(w http.ResponseWriter, r *http.Request, _ httprouter.Params) {
-			w.Header().Set("Content-Type", "application/json")
-			w.Header().Set("Cache-Control", "no-cache")
-			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(document))
-		}
-		r.GET(path, h)
-		r.HEAD(path, h)
+		static.Register(r, path, document, map[string]string{"Content-Type": "application/json"})
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"github.com/cloudevents/sdk-go/v2/binding"
 	cloudevent "github.com/cloudevents/sdk-go/v2/event"
@@ -27,21 +26,21 @@ func (h *Handler) decode(r *http.Request, q request, body []byte) (events []publ
 		events, bad = clouds(r, q, body)
 	default:
 		var e publisher.Event
-		e, bad = q.event(1, bytes.TrimSpace(body))
+		e, bad = q.event(bytes.TrimSpace(body))
 		events = []publisher.Event{e}
 	}
 	for i := range events {
 		if bad == nil {
-			bad = h.check(&events[i], i, len(events))
+			bad = nth(h.check(&events[i]), i, len(events))
 		}
 	}
 	return events, bad
 }
 
-// event is one of the request's own topic, the n-th.
-func (q *request) event(n uint64, data []byte) (publisher.Event, *access.Refusal) {
+// event is the one of a request with its own topic.
+func (q *request) event(data []byte) (publisher.Event, *access.Refusal) {
 	e := publisher.Event{Topic: q.topic, Type: q.typ, Data: data}
-	id, err := q.ids().For(n, e)
+	id, err := q.ids().For(1, e)
 	if err != nil {
 		return e, refuse(access.BadEvent, err)
 	}
@@ -58,8 +57,16 @@ func (q *request) ids() pub.IDs {
 	return pub.IDs{Job: "http/" + url.QueryEscape(q.author.Subject) + "/" + q.key}
 }
 
-// check says why the log would not take an event, the i-th of n.
-func (h *Handler) check(e *publisher.Event, i, n int) *access.Refusal {
+// nth says of which of n events a refusal is.
+func nth(bad *access.Refusal, i, n int) *access.Refusal {
+	if bad != nil && n > 1 {
+		bad.Message = fmt.Sprintf("event %d of %d: %s", i+1, n, bad.Message)
+	}
+	return bad
+}
+
+// check says why the log would not take an event.
+func (h *Handler) check(e *publisher.Event) *access.Refusal {
 	err := e.Check(h.cfg.MaxEventBytes)
 	if err == nil {
 		return nil
@@ -68,11 +75,7 @@ func (h *Handler) check(e *publisher.Event, i, n int) *access.Refusal {
 	if size, _ := event.Size(e.Data); size > h.cfg.MaxEventBytes {
 		code, status = access.TooLarge, http.StatusRequestEntityTooLarge
 	}
-	text := err.Error()
-	if n > 1 {
-		text = fmt.Sprintf("event %d of %d: %s", i+1, n, text)
-	}
-	return access.Refuse(status, code, text)
+	return access.Refuse(status, code, err.Error())
 }
 
 // clouds is the CloudEvents of a body.
@@ -98,10 +101,7 @@ func clouds(r *http.Request, q request, body []byte) ([]publisher.Event, *access
 	for i := range all {
 		var bad *access.Refusal
 		if events[i], bad = q.cloud(&all[i]); bad != nil {
-			if len(all) > 1 {
-				bad.Message = fmt.Sprintf("event %d of %d: %s", i+1, len(all), bad.Message)
-			}
-			return nil, bad
+			return nil, nth(bad, i, len(all))
 		}
 	}
 	return events, nil
@@ -127,7 +127,7 @@ func (q *request) cloud(c *cloudevent.Event) (e publisher.Event, bad *access.Ref
 		return e, refuse(access.BadType, err)
 	}
 	media, _, err := mime.ParseMediaType(c.DataContentType())
-	if c.DataContentType() != "" && (err != nil || media != "application/json" && !strings.HasSuffix(media, "+json")) {
+	if c.DataContentType() != "" && (err != nil || !isJSON(media)) {
 		return e, access.Refuse(http.StatusUnsupportedMediaType, access.UnsupportedType, "the data of a CloudEvent must be JSON")
 	}
 	if e.Data = bytes.TrimSpace(c.Data()); len(e.Data) == 0 {
@@ -146,13 +146,13 @@ func (h *Handler) signed(w http.ResponseWriter, r *http.Request) *access.Refusal
 	if err := h.webhook.Verify(body, r.Header); err != nil {
 		return access.Refuse(http.StatusUnauthorized, access.SignatureInvalid, "the webhook's signature is not good, or its time is more than five minutes away")
 	}
-	author, bad := h.cfg.Gate.Sender(r, "webhook")
+	author, bad := h.cfg.Gate.Sender("webhook")
 	if bad != nil {
 		return bad
 	}
 	e := publisher.Event{Topic: h.cfg.WebhookTopic, Data: bytes.TrimSpace(body)}
 	e.MsgID = pub.IDs{Job: "webhook"}.Named(e, r.Header.Get(webhooks.HeaderWebhookID))
-	if bad := h.check(&e, 0, 1); bad != nil {
+	if bad := h.check(&e); bad != nil {
 		return bad
 	}
 	return h.store(w, r, author, []publisher.Event{e})

@@ -135,7 +135,7 @@ func (x *exchange) interrupted(ctx context.Context) *access.Refusal {
 	if ctx.Err() != nil {
 		return nil // nobody reads it
 	}
-	return access.Refuse(http.StatusBadRequest, access.BadBody, "the body has not come whole")
+	return notWhole()
 }
 
 // put hands an event over when its author may publish it.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sluice/functions/access"
+	"sluice/functions/access/token"
 	"sluice/publisher"
 	"sluice/publisher/event"
 )
@@ -52,6 +53,11 @@ type request struct {
 	key    string // under which it may be repeated; "" for never
 }
 
+// isJSON reports whether a media type is JSON (RFC 6839, 3.1).
+func isJSON(media string) bool {
+	return media == "application/json" || strings.HasSuffix(media, "+json")
+}
+
 func refuse(code access.Code, err error) *access.Refusal {
 	return access.Refuse(http.StatusBadRequest, code, err.Error())
 }
@@ -64,9 +70,7 @@ func parse(r *http.Request) (q request, bad *access.Refusal) {
 		err = nil // none, or none that can be read
 	}
 	q.form, known = forms[media]
-	if strings.HasSuffix(media, "+json") && !known {
-		known = true
-	}
+	known = known || isJSON(media)
 	if q.form == formJSON && r.Header.Get(headerSpecVersion) != "" {
 		q.form, known = formCloud, true
 	}
@@ -99,7 +103,7 @@ func topic(raw string) (string, *access.Refusal) {
 		return "", access.Refuse(http.StatusBadRequest, access.BadQuery, "the query string is malformed")
 	}
 	for name, values := range sent {
-		if name == "access_token" {
+		if name == token.QueryParameter {
 			continue
 		}
 		if name != paramTopic || len(values) != 1 {
@@ -140,9 +144,14 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request) ([]byte, *access.
 		return nil, access.Refuse(http.StatusRequestEntityTooLarge, access.TooLarge,
 			fmt.Sprintf("the body has more than the %d bytes that MAX_BODY_BYTES allows; lines (application/x-ndjson) may be any number", h.cfg.MaxBodyBytes))
 	case err != nil:
-		return nil, access.Refuse(http.StatusBadRequest, access.BadBody, "the body has not come whole")
+		return nil, notWhole()
 	}
 	return body, nil
+}
+
+// notWhole is the refusal of a body that was cut.
+func notWhole() *access.Refusal {
+	return access.Refuse(http.StatusBadRequest, access.BadBody, "the body has not come whole")
 }
 
 // bodyTimeout is how long a body may take.

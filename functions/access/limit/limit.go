@@ -125,20 +125,16 @@ type Limits struct {
 
 // New makes limits that nobody has reached.
 func New(cfg Config) *Limits {
-	arrivals, err := lru.New[netip.Prefix, *rate.Limiter](maxRecent)
+	return &Limits{cfg: cfg, arrivals: buckets[netip.Prefix](), replays: buckets[string](), authors: buckets[string](),
+		addresses: map[netip.Prefix]int{}, subjects: map[string]int{}, sets: map[string]int{}}
+}
+
+func buckets[K comparable]() *lru.Cache[K, *rate.Limiter] {
+	all, err := lru.New[K, *rate.Limiter](maxRecent)
 	if err != nil {
 		panic("limit: " + err.Error()) // only for a size below 1
 	}
-	replays, err := lru.New[string, *rate.Limiter](maxRecent)
-	if err != nil {
-		panic("limit: " + err.Error())
-	}
-	authors, err := lru.New[string, *rate.Limiter](maxRecent)
-	if err != nil {
-		panic("limit: " + err.Error())
-	}
-	return &Limits{cfg: cfg, arrivals: arrivals, replays: replays, authors: authors,
-		addresses: map[netip.Prefix]int{}, subjects: map[string]int{}, sets: map[string]int{}}
+	return all
 }
 
 // Arrive counts a new stream of an address; the error is an *Exceeded when there

@@ -65,6 +65,9 @@ const refusal = "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: clos
 const unmet = " 417 Expectation Failed\r\n"
 
 func (c clientConn) Write(p []byte) (int, error) {
+	if !bytes.HasPrefix(p, []byte("HTTP/1.")) {
+		return c.TCPConn.Write(p) // a stream's, which is not searched
+	}
 	if version, rest, ok := bytes.Cut(p, []byte(unmet)); ok && len(version) == len("HTTP/1.1") {
 		_, err := fmt.Fprintf(c.TCPConn, "%s%sX-Content-Type-Options: nosniff\r\n%s", version, unmet, rest)
 		return len(p), err
