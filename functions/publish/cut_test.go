@@ -142,3 +142,27 @@ func (r *rig) exchange(text string, most int) string {
 		}
 	}
 }
+
+// TestWhoSendsNoMoreIsAnswered: one that has sent its request whole, closes its side
+// and reads.
+func TestWhoSendsNoMoreIsAnswered(t *testing.T) {
+	r, _ := onServer(t)
+	for n := range 100 {
+		media := []string{asJSON, asLines}[n%2]
+		request := fmt.Sprintf("POST /publish?topic=a HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: 1\r\n\r\n1", media)
+		require.Contains(t, r.exchange(request, 1<<20), `"published":1`, "%d", n)
+	}
+	assert.Len(t, r.log(), 100)
+}
+
+// TestACutBodyIsNotWhole: a client that stops sending in the middle, and still reads,
+// is told so, however many lines had come.
+func TestACutBodyIsNotWhole(t *testing.T) {
+	r, _ := onServer(t)
+	for n := range 300 {
+		lines := strings.Repeat("1\n", n%5+1)
+		request := fmt.Sprintf("POST /publish?topic=a HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: 1000\r\n\r\n%s{", asLines, lines)
+		_, answered, _ := strings.Cut(r.exchange(request, 1<<20), "\r\n\r\n")
+		require.Contains(t, answered, `"error":"bad_body"`, "%d", n)
+	}
+}

@@ -61,7 +61,9 @@ func (h *Handler) lines(w http.ResponseWriter, r *http.Request, q request) *acce
 	rc := http.NewResponseController(w)
 	_ = rc.EnableFullDuplex() // HTTP/2 has it
 	takeBody(w, r)
-	ctx, cancel := context.WithCancel(r.Context())
+	// The request's own context ends with a client that stops sending and still reads:
+	// what has come of it is published, and what is told of that must be true.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
 	x := &exchange{Handler: h, request: q, w: w, rc: rc, tally: tally{handler: h}, results: make(chan outcome, window)}
 	body := &patient{body: r.Body, rc: rc, quiet: quiet}
 	x.lines = pub.NewLines(ctx, body, pub.LinesOptions{Topic: q.topic, Type: q.typ, IDs: q.ids(), MaxBytes: h.cfg.MaxEventBytes})
@@ -133,7 +135,7 @@ func (x *exchange) interrupted(ctx context.Context) *access.Refusal {
 	default:
 	}
 	if ctx.Err() != nil {
-		return nil // nobody reads it
+		return nil // nobody reads it any more
 	}
 	return notWhole()
 }

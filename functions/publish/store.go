@@ -97,7 +97,8 @@ func (h *Handler) store(w http.ResponseWriter, r *http.Request, author *access.A
 	if bad := take(author, len(events)); bad != nil {
 		return bad
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), h.cfg.Timeout)
+	// As with lines, a client that sends no more may still read.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), h.cfg.Timeout)
 	defer cancel()
 	t := &tally{handler: h}
 	var stored sync.WaitGroup
